@@ -1,0 +1,89 @@
+/**
+ * Reads the primitive types of AMQP 0-9-1 from a range of a buffer.
+ *
+ * Guarantees that nothing outside the range is read: input that claims more than there is ends in a SYNTAX_ERROR. It
+ * copies what it returns, so that nothing of a socket's chunk is kept.
+ */
+
+import { isUtf8 } from "node:buffer";
+import { AmqpError } from "./errors.ts";
+
+export class ByteReader {
+  buffer: Buffer;
+  offset: number;
+  end: number;
+
+  /** `buffer` is borrowed for as long as the reader is used. */
+  constructor(buffer: Buffer, start = 0, end = buffer.length) {
+    this.buffer = buffer;
+    this.offset = start;
+    this.end = end;
+  }
+
+  /** Reads another range from now on: for a reader that is used for every message. */
+  reset(buffer: Buffer, start: number, end: number): void {
+    this.buffer = buffer;
+    this.offset = start;
+    this.end = end;
+  }
+
+  get remaining(): number {
+    return this.end - this.offset;
+  }
+
+  /** Moves past `bytes` bytes and returns where they start. */
+  take(bytes: number): number {
+    const start = this.offset;
+    if (bytes > this.end - start) {
+      throw new AmqpError(
+        "SYNTAX_ERROR",
+        `cannot decode: ${bytes} bytes expected, ${this.end - start} left`,
+      );
+    }
+    this.offset = start + bytes;
+    return start;
+  }
+
+  octet(): number {
+    return this.buffer[this.take(1)]!;
+  }
+
+  short(): number {
+    return this.buffer.readUInt16BE(this.take(2));
+  }
+
+  long(): number {
+    return this.buffer.readUInt32BE(this.take(4));
+  }
+
+  /** An unsigned 64-bit integer as a number: rounded above 2^53. */
+  longlong(): number {
+    const start = this.take(8);
+    return this.buffer.readUInt32BE(start) * 2 ** 32 + this.buffer.readUInt32BE(start + 4);
+  }
+
+  shortstr(): string {
+    const bytes = this.octet();
+    const start = this.take(bytes);
+    return decodeUtf8(this.buffer, start, start + bytes);
+  }
+
+  longstr(): Buffer {
+    const bytes = this.long();
+    const start = this.take(bytes);
+    return Buffer.from(this.buffer.subarray(start, start + bytes));
+  }
+}
+
+/** A shortstr's text. Two names that differ only in broken bytes must not become one, so these are refused. */
+export function decodeUtf8(buffer: Buffer, start: number, end: number): string {
+  for (let index = start; index < end; index++) {
+    if (buffer[index]! > 0x7f) return decodeMultibyte(buffer.subarray(start, end));
+  }
+  return buffer.toString("latin1", start, end);
+}
+
+function decodeMultibyte(bytes: Buffer): string {
+  if (!isUtf8(bytes)) throw new AmqpError("SYNTAX_ERROR", "Malformed UTF-8 in shortstr");
+  return bytes.toString("utf8");
+}

@@ -1,0 +1,194 @@
+/**
+ * Puts a content together: publish method, content header, body.
+ *
+ * A channel has one `Content` and uses it again for every publish. While everything arrives in one chunk nothing is
+ * copied: the ranges point into the chunk. What is still incomplete when the chunk or another channel's turn ends is
+ * copied by `detach`, because a chunk is only borrowed. Order of frames and sizes are checked here.
+ */
+
+import { AmqpError } from "./errors.ts";
+import { FRAME_HEADER_BYTES } from "./frame-parser.ts";
+
+/** What comes next on the channel. */
+export const EXPECT_METHOD = 0;
+export const EXPECT_HEADER = 1;
+export const EXPECT_BODY = 2;
+
+/** No content may be larger, whatever is configured [RabbitMQ]. */
+export const BODY_BYTES_ABSOLUTE_MAX = 536_870_912;
+
+/** Room made at once for a body that comes in pieces; a sender's promise of more is not believed before it comes. */
+const BODY_ALLOCATION_BYTES = 1 << 20;
+
+const CLASS_BASIC = 60;
+const NO_BYTES = Buffer.alloc(0);
+
+export class Content {
+  state = EXPECT_METHOD;
+
+  /** The publish method's exchange and routing key: two shortstrs, one after the other. */
+  routingBuffer: Buffer = NO_BYTES;
+  routingStart = 0;
+  routingEnd = 0;
+  mandatory = false;
+  immediate = false;
+
+  /** The payload of the content header frame. */
+  headerBuffer: Buffer = NO_BYTES;
+  headerStart = 0;
+  headerEnd = 0;
+
+  /** The body, once it is complete; empty when it is larger than `bodyBytesMax`, and then not kept at all. */
+  bodyBuffer: Buffer = NO_BYTES;
+  bodyStart = 0;
+  bodyEnd = 0;
+  /** As the header announces it. */
+  bodyBytes = 0;
+
+  readonly #bodyBytesMax: number;
+  #bytesLeft = 0;
+
+  constructor(bodyBytesMax: number) {
+    this.#bodyBytesMax = bodyBytesMax;
+  }
+
+  get tooLarge(): boolean {
+    return this.bodyBytes > this.#bodyBytesMax;
+  }
+
+  /** Begins with a basic.publish frame's payload (borrowed). */
+  begin(buffer: Buffer, start: number, end: number): void {
+    // class id, method id, a reserved short
+    const exchangeAt = start + 6;
+    const routingKeyAt = exchangeAt + 1 + (exchangeAt < end ? buffer[exchangeAt]! : 0);
+    const flagsAt = routingKeyAt + 1 + (routingKeyAt < end ? buffer[routingKeyAt]! : 0);
+    if (flagsAt >= end)
+      throw new AmqpError("SYNTAX_ERROR", "cannot decode: basic.publish is cut short");
+    const flags = buffer[flagsAt]!;
+    this.routingBuffer = buffer;
+    this.routingStart = exchangeAt;
+    this.routingEnd = flagsAt;
+    this.mandatory = (flags & 1) !== 0;
+    this.immediate = (flags & 2) !== 0;
+    this.state = EXPECT_HEADER;
+  }
+
+  /** Takes the payload of a content header frame (borrowed). Returns whether the content is complete. */
+  addHeader(buffer: Buffer, start: number, end: number): boolean {
+    if (this.state !== EXPECT_HEADER) throw unexpectedHeader(this.state);
+    if (end - start < 14)
+      throw new AmqpError("SYNTAX_ERROR", "cannot decode: a content header too short");
+    const classId = buffer.readUInt16BE(start);
+    if (classId !== CLASS_BASIC) {
+      throw unexpected(
+        `content header for class ${CLASS_BASIC}, got one for class ${classId} instead`,
+      );
+    }
+    const bodyBytes = buffer.readUInt32BE(start + 4) * 2 ** 32 + buffer.readUInt32BE(start + 8);
+    if (bodyBytes > BODY_BYTES_ABSOLUTE_MAX) {
+      throw new AmqpError(
+        "FRAME_ERROR",
+        `content body size ${bodyBytes} exceeds maximum allowed size ${BODY_BYTES_ABSOLUTE_MAX}`,
+      );
+    }
+    this.headerBuffer = buffer;
+    this.headerStart = start;
+    this.headerEnd = end;
+    this.bodyBytes = bodyBytes;
+    this.#bytesLeft = bodyBytes;
+    this.bodyBuffer = NO_BYTES;
+    this.bodyStart = 0;
+    this.bodyEnd = 0;
+    this.state = bodyBytes === 0 ? EXPECT_METHOD : EXPECT_BODY;
+    return bodyBytes === 0;
+  }
+
+  /** Takes the next bytes of the body (borrowed). Returns whether the content is complete. */
+  addBody(buffer: Buffer, start: number, end: number): boolean {
+    if (this.state !== EXPECT_BODY) throw unexpectedBody(this.state);
+    const bytes = end - start;
+    if (bytes > this.#bytesLeft) {
+      throw new AmqpError("FRAME_ERROR", "content body frame exceeds remaining content size");
+    }
+    this.#bytesLeft -= bytes;
+    if (bytes === this.bodyBytes) {
+      if (!this.tooLarge) {
+        this.bodyBuffer = buffer;
+        this.bodyStart = start;
+        this.bodyEnd = end;
+      }
+    } else if (!this.tooLarge) {
+      this.#collect(buffer, start, end);
+    }
+    if (this.#bytesLeft > 0) return false;
+    this.state = EXPECT_METHOD;
+    return true;
+  }
+
+  #collect(buffer: Buffer, start: number, end: number): void {
+    const needed = this.bodyEnd + end - start;
+    if (needed > this.bodyBuffer.length) {
+      const room = Math.max(
+        needed,
+        Math.min(this.bodyBytes, Math.max(BODY_ALLOCATION_BYTES, this.bodyEnd * 2)),
+      );
+      const larger = Buffer.allocUnsafeSlow(room);
+      this.bodyBuffer.copy(larger, 0, 0, this.bodyEnd);
+      this.bodyBuffer = larger;
+    }
+    buffer.copy(this.bodyBuffer, this.bodyEnd, start, end);
+    this.bodyEnd = needed;
+  }
+
+  /** Copies what is borrowed; to be called when the chunk ends before the content does. The body is kept already. */
+  detach(): void {
+    if (this.state === EXPECT_METHOD) return;
+    const routing = Buffer.from(this.routingBuffer.subarray(this.routingStart, this.routingEnd));
+    this.routingBuffer = routing;
+    this.routingStart = 0;
+    this.routingEnd = routing.length;
+    if (this.state === EXPECT_HEADER) return;
+    const header = Buffer.from(this.headerBuffer.subarray(this.headerStart, this.headerEnd));
+    this.headerBuffer = header;
+    this.headerStart = 0;
+    this.headerEnd = header.length;
+  }
+
+  /** Lets go of all buffers, so that a channel at rest keeps no body and no chunk. */
+  release(): void {
+    this.routingBuffer = NO_BYTES;
+    this.headerBuffer = NO_BYTES;
+    this.bodyBuffer = NO_BYTES;
+  }
+
+  /** Whether header and body stand in one buffer as the sender framed them: one copy takes both. */
+  get contiguous(): boolean {
+    return (
+      this.headerBuffer === this.bodyBuffer &&
+      this.bodyStart === this.headerEnd + 1 + FRAME_HEADER_BYTES
+    );
+  }
+}
+
+function unexpected(what: string): AmqpError {
+  return new AmqpError("UNEXPECTED_FRAME", `expected ${what}`);
+}
+
+function unexpectedHeader(state: number): AmqpError {
+  return state === EXPECT_BODY
+    ? unexpected("content body, got non content body frame instead")
+    : unexpected("method frame, got non method frame instead");
+}
+
+function unexpectedBody(state: number): AmqpError {
+  return state === EXPECT_HEADER
+    ? unexpected(`content header for class ${CLASS_BASIC}, got non content header frame instead`)
+    : unexpected("method frame, got non method frame instead");
+}
+
+/** The error for a method frame where the rest of a content was due. */
+export function unexpectedMethod(state: number): AmqpError {
+  return state === EXPECT_HEADER
+    ? unexpected(`content header for class ${CLASS_BASIC}, got non content header frame instead`)
+    : unexpected("content body, got non content body frame instead");
+}

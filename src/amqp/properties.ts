@@ -1,0 +1,240 @@
+/**
+ * The content header: what a message's sender says about it.
+ *
+ *     0..1   class id (60)
+ *     2..3   weight, unused
+ *     4..11  body bytes
+ *     12..13 flags: which properties follow, the first in the highest bit
+ *     14..   properties
+ *
+ * A header passes through the broker as the bytes that came. `PropertyScan` finds the few properties that a rule needs,
+ * checks all of them, and allocates nothing; `rewriteHeader` makes the changed header of a dead letter and the like.
+ */
+
+import { isUtf8 } from "node:buffer";
+import { ByteReader } from "./byte-reader.ts";
+import { ByteWriter } from "./byte-writer.ts";
+import { AmqpError } from "./errors.ts";
+import { type FieldTable, readTable, skipValue, writeTable } from "./field-table.ts";
+
+const NO_BYTES = Buffer.alloc(0);
+
+/** Class id, weight, body size. */
+const FIXED_BYTES = 12;
+
+/** The flag of each property, in order of the wire. */
+const Flag = {
+  contentType: 1 << 15,
+  contentEncoding: 1 << 14,
+  headers: 1 << 13,
+  deliveryMode: 1 << 12,
+  priority: 1 << 11,
+  correlationId: 1 << 10,
+  replyTo: 1 << 9,
+  expiration: 1 << 8,
+  messageId: 1 << 7,
+  timestamp: 1 << 6,
+  type: 1 << 5,
+  userId: 1 << 4,
+  appId: 1 << 3,
+  clusterId: 1 << 2,
+} as const;
+
+/** Bits that no property has; the lowest would announce further flags, which AMQP 0-9-1 never needs. */
+const UNUSED_FLAGS = 0b11;
+
+/** Properties that are a shortstr and that no rule of the broker looks at, after expiration. */
+const trailing = [
+  Flag.messageId,
+  Flag.timestamp,
+  Flag.type,
+  Flag.userId,
+  Flag.appId,
+  Flag.clusterId,
+] as const;
+
+/** Where a property's value stands in the header; `start` is -1 when the property is absent. */
+export interface Range {
+  start: number;
+  end: number;
+}
+
+/** What a header frame's payload says, found by `scan`; valid as long as the buffer that was scanned. */
+export class PropertyScan {
+  buffer: Buffer = NO_BYTES;
+  start = 0;
+  end = 0;
+  flags = 0;
+  /** 0 when absent. */
+  deliveryMode = 0;
+  /** 0 when absent. */
+  priority = 0;
+  /** A shortstr's text, without its length. */
+  readonly replyTo: Range = { start: -1, end: -1 };
+  readonly expiration: Range = { start: -1, end: -1 };
+  readonly userId: Range = { start: -1, end: -1 };
+  /** The table with its length. */
+  readonly headers: Range = { start: -1, end: -1 };
+  /** Whether the headers have a key CC or BCC. */
+  hasSenderSelectedKeys = false;
+  readonly #reader = new ByteReader(NO_BYTES);
+
+  /** Scans the payload of a content header frame (borrowed). A header that is not well formed is a SYNTAX_ERROR. */
+  scan(buffer: Buffer, start: number, end: number): void {
+    this.buffer = buffer;
+    this.start = start;
+    this.end = end;
+    if (end - start < FIXED_BYTES + 2)
+      throw new AmqpError("SYNTAX_ERROR", "cannot decode: a content header too short");
+    const flags = (buffer[start + 12]! << 8) | buffer[start + 13]!;
+    this.flags = flags;
+    this.deliveryMode = 0;
+    this.priority = 0;
+    this.hasSenderSelectedKeys = false;
+    this.replyTo.start = -1;
+    this.expiration.start = -1;
+    this.userId.start = -1;
+    this.headers.start = -1;
+    if (flags !== 0) this.#properties(flags);
+  }
+
+  #properties(flags: number): void {
+    if ((flags & UNUSED_FLAGS) !== 0)
+      throw new AmqpError("SYNTAX_ERROR", "cannot decode: unknown property flags");
+    const reader = this.#reader;
+    reader.reset(this.buffer, this.start + FIXED_BYTES + 2, this.end);
+    if ((flags & Flag.contentType) !== 0) skipShortstr(reader);
+    if ((flags & Flag.contentEncoding) !== 0) skipShortstr(reader);
+    if ((flags & Flag.headers) !== 0) this.#headers(reader);
+    if ((flags & Flag.deliveryMode) !== 0) this.deliveryMode = reader.octet();
+    if ((flags & Flag.priority) !== 0) this.priority = reader.octet();
+    if ((flags & Flag.correlationId) !== 0) skipShortstr(reader);
+    if ((flags & Flag.replyTo) !== 0) findShortstr(reader, this.replyTo);
+    if ((flags & Flag.expiration) !== 0) findShortstr(reader, this.expiration);
+    for (const flag of trailing) {
+      if ((flags & flag) === 0) continue;
+      if (flag === Flag.timestamp) reader.take(8);
+      else if (flag === Flag.userId) findShortstr(reader, this.userId);
+      else skipShortstr(reader);
+    }
+    if (reader.remaining > 0)
+      throw new AmqpError("SYNTAX_ERROR", "cannot decode: bytes left after the properties");
+  }
+
+  #headers(reader: ByteReader): void {
+    const { buffer } = this;
+    this.headers.start = reader.offset;
+    const bytes = reader.long();
+    if (bytes > reader.remaining)
+      throw new AmqpError("SYNTAX_ERROR", "cannot decode: headers longer than the frame");
+    const end = reader.offset + bytes;
+    while (reader.offset < end) {
+      const keyBytes = reader.octet();
+      const key = reader.take(keyBytes);
+      checkKey(buffer, key, key + keyBytes);
+      if (keyBytes === 2 || keyBytes === 3) this.#noteKey(key, keyBytes);
+      skipValue(reader, 0);
+    }
+    if (reader.offset !== end)
+      throw new AmqpError("SYNTAX_ERROR", "cannot decode: headers overrun their length");
+    this.headers.end = end;
+  }
+
+  /** "CC" and "BCC". */
+  #noteKey(start: number, bytes: number): void {
+    const { buffer } = this;
+    const tail = buffer[start + bytes - 1] === 0x43 && buffer[start + bytes - 2] === 0x43;
+    if (tail && (bytes === 2 || buffer[start] === 0x42)) this.hasSenderSelectedKeys = true;
+  }
+
+  /** The headers, decoded; empty when absent. */
+  decodeHeaders(): FieldTable {
+    if (this.headers.start < 0) return new Map();
+    return readTable(new ByteReader(this.buffer, this.headers.start, this.headers.end));
+  }
+
+  /** The text of a shortstr property, or undefined. */
+  text(range: Range): string | undefined {
+    return range.start < 0 ? undefined : this.buffer.toString("utf8", range.start, range.end);
+  }
+}
+
+function skipShortstr(reader: ByteReader): void {
+  reader.take(reader.octet());
+}
+
+function findShortstr(reader: ByteReader, range: Range): void {
+  const bytes = reader.octet();
+  range.start = reader.take(bytes);
+  range.end = range.start + bytes;
+}
+
+/** Keys are decoded later, when the message is dead-lettered or routed by them: it must not fail then. */
+function checkKey(buffer: Buffer, start: number, end: number): void {
+  for (let index = start; index < end; index++) {
+    if (buffer[index]! > 0x7f) {
+      if (!isUtf8(buffer.subarray(start, end)))
+        throw new AmqpError("SYNTAX_ERROR", "Malformed UTF-8 in shortstr");
+      return;
+    }
+  }
+}
+
+/** What `rewriteHeader` changes; what is not named stays as it is. */
+export interface HeaderChanges {
+  headers?: FieldTable;
+  removeExpiration?: boolean;
+  replyTo?: string;
+}
+
+/** A scanned header with `changes`, as the payload of a header frame in a buffer of its own. */
+export function rewriteHeader(scan: PropertyScan, changes: HeaderChanges): Buffer {
+  const writer = new ByteWriter(scan.end - scan.start + 256);
+  const { buffer } = scan;
+  let flags = scan.flags;
+  if (changes.headers !== undefined) flags |= Flag.headers;
+  if (changes.removeExpiration) flags &= ~Flag.expiration;
+  if (changes.replyTo !== undefined) flags |= Flag.replyTo;
+  writer.raw(buffer, scan.start, scan.start + FIXED_BYTES);
+  writer.short(flags);
+
+  const reader = new ByteReader(buffer, scan.start + FIXED_BYTES + 2, scan.end);
+  const copy = (flag: number, skip: (reader: ByteReader) => void): void => {
+    if ((scan.flags & flag) === 0) return;
+    const start = reader.offset;
+    skip(reader);
+    if ((flags & flag) !== 0) writer.raw(buffer, start, reader.offset);
+  };
+  const skipOctet = (from: ByteReader): void => void from.take(1);
+  copy(Flag.contentType, skipShortstr);
+  copy(Flag.contentEncoding, skipShortstr);
+  if (changes.headers === undefined) {
+    copy(Flag.headers, (from) => void from.take(from.long()));
+  } else {
+    if (scan.headers.start >= 0) reader.offset = scan.headers.end;
+    writeTable(writer, changes.headers);
+  }
+  copy(Flag.deliveryMode, skipOctet);
+  copy(Flag.priority, skipOctet);
+  copy(Flag.correlationId, skipShortstr);
+  if (changes.replyTo === undefined) {
+    copy(Flag.replyTo, skipShortstr);
+  } else {
+    if (scan.replyTo.start >= 0) reader.offset = scan.replyTo.end;
+    writer.shortstr(changes.replyTo);
+  }
+  copy(Flag.expiration, skipShortstr);
+  writer.raw(buffer, reader.offset, scan.end);
+  return writer.bytes();
+}
+
+/** A header frame's payload for a message of the broker's own making. */
+export function encodeHeader(bodyBytes: number, headers: FieldTable | undefined): Buffer {
+  const writer = new ByteWriter();
+  writer.short(60);
+  writer.short(0);
+  writer.longlong(bodyBytes);
+  writer.short(headers === undefined ? 0 : Flag.headers);
+  if (headers !== undefined) writeTable(writer, headers);
+  return writer.bytes();
+}

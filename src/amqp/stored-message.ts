@@ -1,0 +1,181 @@
+/**
+ * A message as it is kept: the bytes in a segment, on disk and on the way to a socket are the same.
+ *
+ *     0   body bytes B                                      uint32
+ *     4   content header bytes H                            uint32
+ *     8   routing bytes R, with two marks: 0x8000 when a time to live follows, 0x4000 when the broker has written
+ *         the deaths in its headers                         uint16
+ *     10  arrival, milliseconds since the epoch             uint48: high 16 bits, low 32 bits
+ *     16  time to live in milliseconds, only if marked      float64
+ *     ..  R bytes: exchange and routing key, two shortstrs as in basic.publish and basic.deliver
+ *     ..  the content header as a frame: H + 8 bytes
+ *     ..  the body as one frame: B + 8 bytes; nothing at all when B is 0
+ *
+ * Integers above are little-endian; the frames are AMQP's. To deliver a small message is to copy its frames and set
+ * their channel; the body frame of a message larger than the consumer's frame-max is split on the way out.
+ */
+
+import type { Content } from "./content.ts";
+import {
+  FRAME_BODY,
+  FRAME_END,
+  FRAME_HEADER,
+  FRAME_HEADER_BYTES,
+  FRAME_OVERHEAD_BYTES,
+} from "./frame-parser.ts";
+
+const FIXED_BYTES = 16;
+const TTL_BYTES = 8;
+const HEADER_BYTES_AT = 4;
+const ROUTING_BYTES_AT = 8;
+const ARRIVAL_HIGH_AT = 10;
+const ARRIVAL_LOW_AT = 12;
+const HAS_TTL = 0x8000;
+const HAS_DEATHS = 0x4000;
+
+/** A message to be kept, in the ranges where its parts stand now; a `Content` is one. */
+export type MessageSource = Pick<
+  Content,
+  | "routingBuffer"
+  | "routingStart"
+  | "routingEnd"
+  | "headerBuffer"
+  | "headerStart"
+  | "headerEnd"
+  | "bodyBuffer"
+  | "bodyStart"
+  | "bodyEnd"
+  | "contiguous"
+>;
+
+/** What the broker notes about a message, beside what its sender says. */
+export interface Envelope {
+  /** -1 when the message has no time to live of its own. */
+  readonly ttlMs: number;
+  /** Whether its x-death header is the broker's own; a client's says nothing [RabbitMQ 4]. */
+  readonly hasDeaths: boolean;
+}
+
+/** How many bytes `writeMessage` will write. */
+export function messageBytes(source: MessageSource, envelope: Envelope): number {
+  const bodyBytes = source.bodyEnd - source.bodyStart;
+  return (
+    FIXED_BYTES +
+    (envelope.ttlMs < 0 ? 0 : TTL_BYTES) +
+    (source.routingEnd - source.routingStart) +
+    (source.headerEnd - source.headerStart) +
+    FRAME_OVERHEAD_BYTES +
+    (bodyBytes === 0 ? 0 : bodyBytes + FRAME_OVERHEAD_BYTES)
+  );
+}
+
+/** Where to write: `view` is over the same bytes as `buffer`. */
+export interface Room {
+  readonly buffer: Buffer;
+  readonly view: DataView;
+}
+
+/** Writes a message at `offset`, where there is room for it. */
+export function writeMessage(
+  room: Room,
+  offset: number,
+  source: MessageSource,
+  envelope: Envelope,
+  arrivalMs: number,
+): void {
+  const { buffer, view } = room;
+  const { ttlMs } = envelope;
+  const routingBytes = source.routingEnd - source.routingStart;
+  const headerBytes = source.headerEnd - source.headerStart;
+  const bodyBytes = source.bodyEnd - source.bodyStart;
+  view.setUint32(offset, bodyBytes, true);
+  view.setUint32(offset + HEADER_BYTES_AT, headerBytes, true);
+  const marks = (ttlMs < 0 ? 0 : HAS_TTL) | (envelope.hasDeaths ? HAS_DEATHS : 0);
+  view.setUint16(offset + ROUTING_BYTES_AT, routingBytes | marks, true);
+  view.setUint16(offset + ARRIVAL_HIGH_AT, Math.floor(arrivalMs / 2 ** 32), true);
+  view.setUint32(offset + ARRIVAL_LOW_AT, arrivalMs % 2 ** 32, true);
+  let at = offset + FIXED_BYTES;
+  if (ttlMs >= 0) {
+    view.setFloat64(at, ttlMs, true);
+    at += TTL_BYTES;
+  }
+  const { routingBuffer } = source;
+  for (let from = source.routingStart; from < source.routingEnd; from++)
+    buffer[at++] = routingBuffer[from]!;
+
+  if (bodyBytes > 0 && source.contiguous) {
+    source.bodyBuffer.copy(buffer, at, source.headerStart - FRAME_HEADER_BYTES, source.bodyEnd + 1);
+    return;
+  }
+  at = writeFrame(room, at, FRAME_HEADER, headerBytes);
+  source.headerBuffer.copy(buffer, at, source.headerStart, source.headerEnd);
+  buffer[at + headerBytes] = FRAME_END;
+  if (bodyBytes === 0) return;
+  at = writeFrame(room, at + headerBytes + 1, FRAME_BODY, bodyBytes);
+  source.bodyBuffer.copy(buffer, at, source.bodyStart, source.bodyEnd);
+  buffer[at + bodyBytes] = FRAME_END;
+}
+
+/** A frame's first seven bytes, on channel 0; returns where its payload goes. */
+function writeFrame(room: Room, at: number, type: number, payloadBytes: number): number {
+  room.buffer[at] = type;
+  room.view.setUint16(at + 1, 0);
+  room.view.setUint32(at + 3, payloadBytes);
+  return at + FRAME_HEADER_BYTES;
+}
+
+/** The parts of a kept message. A scratch object: `open` it, use it, and never keep it past the call. */
+export class StoredMessage {
+  buffer: Buffer = Buffer.alloc(0);
+  arrivalMs = 0;
+  /** -1 when the message itself has none. */
+  ttlMs = -1;
+  hasDeaths = false;
+  routingStart = 0;
+  routingEnd = 0;
+  /** Where the content header frame begins; its payload is 7 bytes further. */
+  contentStart = 0;
+  headerBytes = 0;
+  bodyBytes = 0;
+
+  /** Looks at the message at `offset` (borrowed). */
+  open(room: Room, offset: number): void {
+    const { view } = room;
+    this.buffer = room.buffer;
+    this.bodyBytes = view.getUint32(offset, true);
+    this.headerBytes = view.getUint32(offset + HEADER_BYTES_AT, true);
+    const routing = view.getUint16(offset + ROUTING_BYTES_AT, true);
+    this.arrivalMs =
+      view.getUint16(offset + ARRIVAL_HIGH_AT, true) * 2 ** 32 +
+      view.getUint32(offset + ARRIVAL_LOW_AT, true);
+    const hasTtl = (routing & HAS_TTL) !== 0;
+    this.ttlMs = hasTtl ? view.getFloat64(offset + FIXED_BYTES, true) : -1;
+    this.routingStart = offset + FIXED_BYTES + (hasTtl ? TTL_BYTES : 0);
+    this.routingEnd = this.routingStart + (routing & ~(HAS_TTL | HAS_DEATHS));
+    this.contentStart = this.routingEnd;
+    this.hasDeaths = (routing & HAS_DEATHS) !== 0;
+  }
+
+  get headerStart(): number {
+    return this.contentStart + FRAME_HEADER_BYTES;
+  }
+
+  get headerEnd(): number {
+    return this.headerStart + this.headerBytes;
+  }
+
+  /** Where the body itself begins, behind its frame's first seven bytes. */
+  get bodyStart(): number {
+    return this.headerEnd + 1 + FRAME_HEADER_BYTES;
+  }
+
+  get exchange(): string {
+    const start = this.routingStart + 1;
+    return this.buffer.toString("utf8", start, start + this.buffer[this.routingStart]!);
+  }
+
+  get routingKey(): string {
+    const start = this.routingStart + 2 + this.buffer[this.routingStart]!;
+    return this.buffer.toString("utf8", start, this.routingEnd);
+  }
+}

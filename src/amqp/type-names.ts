@@ -1,0 +1,43 @@
+/** How RabbitMQ names and shows the values of field tables in its error texts. */
+
+import type { FieldValue } from "./field-table.ts";
+
+const names: Record<FieldValue["type"], string> = {
+  t: "bool",
+  b: "byte",
+  B: "unsignedbyte",
+  s: "short",
+  u: "unsignedshort",
+  I: "signedint",
+  i: "unsignedint",
+  l: "long",
+  L: "long",
+  T: "timestamp",
+  f: "float",
+  d: "double",
+  D: "decimal",
+  S: "longstr",
+  x: "binary",
+  A: "array",
+  F: "table",
+  V: "void",
+};
+
+/** The name of a value's type, as `longstr` or `signedint`. */
+export function typeName(field: FieldValue): string {
+  return names[field.type];
+}
+
+/** A value as text, as it stands between quotes in an error. */
+export function valueText(field: FieldValue): string {
+  if (field.type === "S" || field.type === "x") return field.value.toString();
+  return field.type === "V" ? "undefined" : String(field.value);
+}
+
+/** Bytes as Erlang prints a binary: as text when all of it is printable, else as numbers. */
+export function erlangBinary(bytes: Uint8Array): string {
+  const printable = bytes.every((byte) => byte >= 0x20 && byte < 0x7f);
+  return printable && bytes.length > 0
+    ? `<<"${Buffer.from(bytes).toString("latin1")}">>`
+    : `<<${Array.from(bytes).join(",")}>>`;
+}

@@ -1,0 +1,223 @@
+/**
+ * The exchanges of a virtual host and the bindings between them and to queues.
+ *
+ * Guarantees that no binding outlives its source or destination. Each change raises `generation`, by which whoever
+ * remembers a route sees that it may be out of date.
+ */
+
+import { AmqpError } from "../amqp/errors.ts";
+import type { FieldTable } from "../amqp/field-table.ts";
+import { typeName, valueText } from "../amqp/type-names.ts";
+import { type Destination, Exchange, type ExchangeType } from "../exchange/exchange.ts";
+import { exchangeTypes } from "../exchange/types.ts";
+import { checkEquivalence, inequivalent } from "../queue/settings.ts";
+import { checkReservedPrefix, exchangeIn, stripLineEnds } from "./names.ts";
+
+export interface ExchangeDeclaration {
+  readonly name: string;
+  readonly type: string;
+  readonly durable: boolean;
+  readonly autoDelete: boolean;
+  readonly internal: boolean;
+  readonly arguments: FieldTable;
+}
+
+const predeclared = [
+  ["amq.direct", "direct", false],
+  ["amq.fanout", "fanout", false],
+  ["amq.topic", "topic", false],
+  ["amq.headers", "headers", false],
+  ["amq.match", "headers", false],
+  ["amq.rabbitmq.trace", "topic", true],
+] as const;
+
+const DEFAULT_EXCHANGE = "";
+const NO_ARGUMENTS: FieldTable = new Map();
+
+/** Every queue is bound to the default exchange by its name: it asks for the queue instead of keeping bindings. */
+function defaultExchangeType(findQueue: (name: string) => Destination | undefined): ExchangeType {
+  const none: readonly Destination[] = [];
+  return {
+    name: "direct",
+    createMatcher: () => ({
+      usesHeaders: false,
+      add: () => undefined,
+      remove: () => undefined,
+      match: (routingKey) => {
+        const queue = findQueue(routingKey);
+        return queue === undefined ? none : [queue];
+      },
+    }),
+  };
+}
+
+export class Exchanges {
+  /** Raised by every change of exchanges and bindings; queues raise it too when they come and go. */
+  generation = 0;
+  readonly #vhost: string;
+  readonly #byName = new Map<string, Exchange>();
+  /** The exchanges in which a destination is bound, so that its end needs no search through all of them. */
+  readonly #sources = new Map<Destination, Set<Exchange>>();
+
+  constructor(vhost: string, findQueue: (name: string) => Destination | undefined) {
+    this.#vhost = vhost;
+    const spec = {
+      durable: true,
+      autoDelete: false,
+      arguments: NO_ARGUMENTS,
+      alternateExchange: undefined,
+    };
+    this.#byName.set(
+      DEFAULT_EXCHANGE,
+      new Exchange({
+        ...spec,
+        name: DEFAULT_EXCHANGE,
+        type: defaultExchangeType(findQueue),
+        internal: false,
+      }),
+    );
+    for (const [name, type, internal] of predeclared) {
+      this.#byName.set(
+        name,
+        new Exchange({ ...spec, name, type: exchangeTypes.get(type)!, internal }),
+      );
+    }
+  }
+
+  all(): Iterable<Exchange> {
+    return this.#byName.values();
+  }
+
+  find(name: string): Exchange | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** The exchange, or NOT_FOUND. */
+  get(name: string): Exchange {
+    const exchange = this.#byName.get(name);
+    if (exchange === undefined)
+      throw new AmqpError("NOT_FOUND", `no ${exchangeIn(this.#vhost, name)}`);
+    return exchange;
+  }
+
+  /** Declares an exchange, or checks that the one that exists is equivalent [exchange.declare]. */
+  declare(declaration: ExchangeDeclaration): Exchange {
+    const type = exchangeTypes.get(declaration.type);
+    if (type === undefined) {
+      throw new AmqpError("PRECONDITION_FAILED", `unknown exchange type '${declaration.type}'`);
+    }
+    const name = stripLineEnds(declaration.name);
+    this.#checkNotDefault(name);
+    const existing = this.#byName.get(name);
+    if (existing !== undefined) {
+      this.#checkEquivalent(existing, declaration);
+      return existing;
+    }
+    checkReservedPrefix("exchange", name);
+    const alternateExchange = this.#alternateExchange(name, declaration.arguments);
+    const exchange = new Exchange({ ...declaration, name, type, alternateExchange });
+    this.#byName.set(name, exchange);
+    this.generation++;
+    return exchange;
+  }
+
+  #checkNotDefault(name: string): void {
+    if (name === DEFAULT_EXCHANGE) {
+      throw new AmqpError("ACCESS_REFUSED", "operation not permitted on the default exchange");
+    }
+  }
+
+  #alternateExchange(name: string, args: FieldTable): string | undefined {
+    const alternate = args.get("alternate-exchange");
+    if (alternate === undefined) return undefined;
+    if (alternate.type === "S") return valueText(alternate);
+    throw new AmqpError(
+      "PRECONDITION_FAILED",
+      `invalid type '${typeName(alternate)}' for arg 'alternate-exchange' in ${exchangeIn(this.#vhost, name)}`,
+    );
+  }
+
+  #checkEquivalent(existing: Exchange, declaration: ExchangeDeclaration): void {
+    const of = exchangeIn(this.#vhost, existing.name);
+    const properties = [
+      ["type", declaration.type, existing.type.name],
+      ["durable", declaration.durable, existing.durable],
+      ["auto_delete", declaration.autoDelete, existing.autoDelete],
+      ["internal", declaration.internal, existing.internal],
+    ] as const;
+    for (const [property, received, current] of properties) {
+      if (received !== current)
+        throw inequivalent(property, of, `received '${received}' but current is '${current}'`);
+    }
+    checkEquivalence("alternate-exchange", declaration.arguments, existing.arguments, of);
+  }
+
+  /** Deletes an exchange and its bindings; one that does not exist is as good as deleted [exchange.delete]. */
+  delete(name: string, ifUnused: boolean): void {
+    this.#checkNotDefault(name);
+    if (name.startsWith("amq.")) {
+      throw new AmqpError(
+        "ACCESS_REFUSED",
+        `deletion of system ${exchangeIn(this.#vhost, name)} not allowed`,
+      );
+    }
+    const exchange = this.#byName.get(name);
+    if (exchange === undefined) return;
+    if (ifUnused && !exchange.isUnused) {
+      throw new AmqpError("PRECONDITION_FAILED", `${exchangeIn(this.#vhost, name)} in use`);
+    }
+    this.#remove(exchange);
+  }
+
+  #remove(exchange: Exchange): void {
+    this.#byName.delete(exchange.name);
+    for (const { destination } of exchange.bindings)
+      this.#sources.get(destination)?.delete(exchange);
+    this.forget(exchange);
+  }
+
+  /** Binds, which changes nothing when there is such a binding already [queue.bind, exchange.bind]. */
+  bind(sourceName: string, destination: Destination, routingKey: string, args: FieldTable): void {
+    this.#checkNotDefault(sourceName);
+    const source = this.get(sourceName);
+    source.type.validateBinding?.(routingKey, args);
+    if (!source.bind(destination, routingKey, args)) return;
+    let sources = this.#sources.get(destination);
+    if (sources === undefined) {
+      sources = new Set();
+      this.#sources.set(destination, sources);
+    }
+    sources.add(source);
+    this.generation++;
+  }
+
+  /** Unbinds; neither the binding nor its source need exist [queue.unbind, exchange.unbind]. */
+  unbind(sourceName: string, destination: Destination, routingKey: string, args: FieldTable): void {
+    this.#checkNotDefault(sourceName);
+    const source = this.#byName.get(sourceName);
+    if (source === undefined || !source.unbind(destination, routingKey, args)) return;
+    this.generation++;
+    this.#afterUnbind(source);
+  }
+
+  /** An auto-delete exchange goes with its last binding. */
+  #afterUnbind(source: Exchange): void {
+    if (source.autoDelete && source.isUnused && this.#byName.get(source.name) === source)
+      this.#remove(source);
+  }
+
+  /** Removes every binding to a destination that is gone. */
+  forget(destination: Destination): void {
+    this.generation++;
+    const sources = this.#sources.get(destination);
+    this.#sources.delete(destination);
+    for (const source of sources ?? []) {
+      if (source.unbindDestination(destination)) this.#afterUnbind(source);
+    }
+  }
+
+  /** The exchanges in which a destination is bound. */
+  sourcesOf(destination: Destination): Iterable<Exchange> {
+    return this.#sources.get(destination) ?? [];
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * A message on its way in: what was sent, what its properties ask for, and what it is routed by.
+ *
+ * A scratch object: a channel has one and loads every message into it. Rules that look at properties read them here, so
+ * that the header itself stays the bytes that came.
+ */
+
+import type { Content } from "../amqp/content.ts";
+import { AmqpError } from "../amqp/errors.ts";
+import type { FieldTable, FieldValue } from "../amqp/field-table.ts";
+import { PropertyScan, rewriteHeader } from "../amqp/properties.ts";
+import type { Envelope } from "../amqp/stored-message.ts";
+import { typeName } from "../amqp/type-names.ts";
+import type { Exchange, Routable } from "../exchange/exchange.ts";
+import { EXPIRES, PERSISTENT } from "../queue/ready.ts";
+
+/** A message's own time to live may be ten years at most [RabbitMQ]. */
+const TTL_MS_MAX = 315_360_000_000;
+const DELIVERY_MODE_PERSISTENT = 2;
+
+/** What of a content is stored; a dead letter brings its own. */
+export type PublicationSource = Pick<
+  Content,
+  | "routingBuffer"
+  | "routingStart"
+  | "routingEnd"
+  | "headerBuffer"
+  | "headerStart"
+  | "headerEnd"
+  | "bodyBuffer"
+  | "bodyStart"
+  | "bodyEnd"
+  | "contiguous"
+>;
+
+export class Publication implements Routable, Envelope {
+  readonly properties = new PropertyScan();
+  source!: PublicationSource;
+  exchange!: Exchange;
+  routingKey = "";
+  ttlMs = -1;
+  hasDeaths = false;
+
+  /** Looks at a message's header. The source is borrowed; its header may be replaced by `rewrite`. */
+  load(source: PublicationSource): void {
+    this.source = source;
+    const { properties } = this;
+    properties.scan(source.headerBuffer, source.headerStart, source.headerEnd);
+    this.ttlMs =
+      properties.expiration.start < 0
+        ? -1
+        : parseExpiration(properties.text(properties.expiration)!);
+  }
+
+  /** A copy with bytes of its own, to be kept as long as it is needed. */
+  copy(): Publication {
+    const { source } = this;
+    const cut = (buffer: Buffer, start: number, end: number) =>
+      Buffer.from(buffer.subarray(start, end));
+    const routingBuffer = cut(source.routingBuffer, source.routingStart, source.routingEnd);
+    const headerBuffer = cut(source.headerBuffer, source.headerStart, source.headerEnd);
+    const bodyBuffer = cut(source.bodyBuffer, source.bodyStart, source.bodyEnd);
+    const copy = new Publication();
+    copy.exchange = this.exchange;
+    copy.routingKey = this.routingKey;
+    copy.load({
+      ...{ routingBuffer, routingStart: 0, routingEnd: routingBuffer.length },
+      ...{ headerBuffer, headerStart: 0, headerEnd: headerBuffer.length },
+      ...{ bodyBuffer, bodyStart: 0, bodyEnd: bodyBuffer.length },
+      contiguous: false,
+    });
+    return copy;
+  }
+
+  get bodyBytes(): number {
+    return this.source.bodyEnd - this.source.bodyStart;
+  }
+
+  get persistent(): boolean {
+    return this.properties.deliveryMode === DELIVERY_MODE_PERSISTENT;
+  }
+
+  /** The flags of its entry in a queue. */
+  get entryFlags(): number {
+    return (this.persistent ? PERSISTENT : 0) | (this.ttlMs < 0 ? 0 : EXPIRES);
+  }
+
+  decodeHeaders(): FieldTable {
+    return this.properties.decodeHeaders();
+  }
+
+  /** Replaces the header by a changed one. */
+  rewrite(changes: Parameters<typeof rewriteHeader>[1]): void {
+    const { source } = this;
+    const header = rewriteHeader(this.properties, changes);
+    source.headerBuffer = header;
+    source.headerStart = 0;
+    source.headerEnd = header.length;
+    this.properties.scan(header, 0, header.length);
+  }
+
+  /**
+   * The routing key and those of the headers CC and BCC; BCC is taken out of the header, so that nobody sees it
+   * [RabbitMQ: sender-selected distribution].
+   */
+  takeRoutingKeys(): string[] {
+    const headers = this.decodeHeaders();
+    const keys = [
+      this.routingKey,
+      ...senderSelectedKeys(headers, "CC"),
+      ...senderSelectedKeys(headers, "BCC"),
+    ];
+    if (headers.delete("BCC")) this.rewrite({ headers });
+    return keys;
+  }
+}
+
+/** The routing keys that a header CC or BCC adds. */
+export function senderSelectedKeys(headers: FieldTable, name: "CC" | "BCC"): string[] {
+  const value = headers.get(name);
+  if (value === undefined) return [];
+  if (value.type !== "A") throw invalidKeys(name, value);
+  return value.value.map((key) => {
+    if (key.type !== "S") throw invalidKeys(name, value);
+    return key.value.toString();
+  });
+}
+
+function invalidKeys(name: string, value: FieldValue): AmqpError {
+  return new AmqpError(
+    "PRECONDITION_FAILED",
+    `invalid message: {unacceptable_type_in_header,"${name}",${typeName(value)}}`,
+  );
+}
+
+/** The property `expiration`, a whole number of milliseconds as text. */
+function parseExpiration(text: string): number {
+  const parts = /^([+-]?\d+)(.*)$/s.exec(text);
+  if (parts === null) throw invalidExpiration(text, "no_integer");
+  if (parts[2] !== "") throw invalidExpiration(text, `{leftover_string,"${parts[2]}"}`);
+  const ttlMs = Number(parts[1]);
+  if (ttlMs < 0) throw invalidExpiration(text, `{value_negative,${parts[1]}}`);
+  if (ttlMs > TTL_MS_MAX) throw invalidExpiration(text, `{value_too_large,${parts[1]}}`);
+  return ttlMs;
+}
+
+function invalidExpiration(text: string, reason: string): AmqpError {
+  return new AmqpError("PRECONDITION_FAILED", `invalid expiration '${text}': ${reason}`);
+}

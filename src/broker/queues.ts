@@ -1,0 +1,188 @@
+/**
+ * The queues of a virtual host: declaring, finding and deleting them, and who may touch an exclusive one.
+ */
+
+import { AmqpError } from "../amqp/errors.ts";
+import type { FieldTable } from "../amqp/field-table.ts";
+import { typeName } from "../amqp/type-names.ts";
+import { Queue, type QueueContext } from "../queue/queue.ts";
+import {
+  checkArgumentsEquivalence,
+  inequivalent,
+  type QueueSettings,
+  queueSettings,
+} from "../queue/settings.ts";
+import { checkReservedPrefix, generateName, queueIn, stripLineEnds } from "./names.ts";
+
+export interface QueueDeclaration {
+  /** Empty: the broker chooses. */
+  readonly name: string;
+  readonly durable: boolean;
+  readonly exclusive: boolean;
+  readonly autoDelete: boolean;
+  readonly arguments: FieldTable;
+}
+
+export class Queues {
+  readonly #vhost: string;
+  readonly #context: QueueContext;
+  readonly #byName = new Map<string, Queue>();
+  /** Of each connection, the queues that go with it. */
+  readonly #exclusive = new Map<object, Set<Queue>>();
+  #nextId = 1;
+
+  constructor(vhost: string, context: QueueContext) {
+    this.#vhost = vhost;
+    this.#context = context;
+  }
+
+  all(): Iterable<Queue> {
+    return this.#byName.values();
+  }
+
+  find(name: string): Queue | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** The queue, for a connection that may use it: NOT_FOUND, or RESOURCE_LOCKED when it is another's alone. */
+  get(name: string, connection: object): Queue {
+    const queue = this.#byName.get(name);
+    if (queue === undefined) throw new AmqpError("NOT_FOUND", `no ${queueIn(this.#vhost, name)}`);
+    this.checkAccess(queue, connection);
+    return queue;
+  }
+
+  /** Throws RESOURCE_LOCKED when the queue is exclusive to another connection. */
+  checkAccess(queue: Queue, connection: object): void {
+    if (queue.exclusiveOwner !== undefined && queue.exclusiveOwner !== connection)
+      throw this.#locked(queue.name);
+  }
+
+  #locked(name: string): AmqpError {
+    return new AmqpError(
+      "RESOURCE_LOCKED",
+      `cannot obtain exclusive access to locked ${queueIn(this.#vhost, name)}. It could be originally declared on another connection or the exclusive property value does not match that of the original declaration.`,
+    );
+  }
+
+  /** Declares a queue, or checks that the one that exists is equivalent [queue.declare]; tells whether it is new. */
+  declare(declaration: QueueDeclaration, connection: object): { queue: Queue; created: boolean } {
+    const name = stripLineEnds(declaration.name);
+    // Even the own server-named queue cannot be declared again but passively [RabbitMQ].
+    checkReservedPrefix("queue", name);
+    const existing = name === "" ? undefined : this.#byName.get(name);
+    if (existing !== undefined) {
+      this.#checkEquivalent(existing, declaration, connection);
+      existing.use();
+      return { queue: existing, created: false };
+    }
+    return { queue: this.#create(name, declaration, connection), created: true };
+  }
+
+  #create(givenName: string, declaration: QueueDeclaration, connection: object): Queue {
+    const shown = queueIn(this.#vhost, givenName);
+    const deadLetterExchange = declaration.arguments.get("x-dead-letter-exchange");
+    if (deadLetterExchange !== undefined && deadLetterExchange.type !== "S") {
+      throw new AmqpError(
+        "PRECONDITION_FAILED",
+        `invalid type '${typeName(deadLetterExchange)}' for arg 'x-dead-letter-exchange' in ${shown}`,
+      );
+    }
+    const settings = queueSettings(declaration.arguments, shown);
+    if (settings.type === "quorum") this.#checkQuorum(settings, givenName, declaration);
+    const name = givenName === "" ? generateName("amq.gen-") : givenName;
+    const exclusiveOwner = declaration.exclusive ? connection : undefined;
+    const { durable, autoDelete, arguments: args } = declaration;
+    const queue = new Queue(
+      { id: this.#nextId++, name, durable, autoDelete, exclusiveOwner, arguments: args, settings },
+      this.#context,
+    );
+    this.#byName.set(name, queue);
+    if (exclusiveOwner !== undefined) this.#own(exclusiveOwner, queue);
+    return queue;
+  }
+
+  /** A transient queue with a name that nobody may declare. */
+  addReplyQueue(name: string): Queue {
+    const args: FieldTable = new Map();
+    const settings = queueSettings(args, queueIn(this.#vhost, name));
+    const queue = new Queue(
+      {
+        id: this.#nextId++,
+        name,
+        durable: false,
+        autoDelete: false,
+        exclusiveOwner: undefined,
+        arguments: args,
+        settings,
+      },
+      this.#context,
+    );
+    this.#byName.set(name, queue);
+    return queue;
+  }
+
+  /** A quorum queue is durable, shared and named. */
+  #checkQuorum(_settings: QueueSettings, name: string, declaration: QueueDeclaration): void {
+    const refused = [
+      ["non-durable", !declaration.durable],
+      ["exclusive-owner", declaration.exclusive],
+      ["auto-delete", declaration.autoDelete],
+    ] as const;
+    for (const [property, holds] of refused) {
+      if (holds) {
+        throw new AmqpError(
+          "PRECONDITION_FAILED",
+          `invalid property '${property}' for ${queueIn(this.#vhost, name)}`,
+        );
+      }
+    }
+    if (name === "") {
+      throw new AmqpError(
+        "PRECONDITION_FAILED",
+        "Cannot declare a server-named queue for type rabbit_quorum_queue",
+      );
+    }
+  }
+
+  #own(connection: object, queue: Queue): void {
+    let owned = this.#exclusive.get(connection);
+    if (owned === undefined) {
+      owned = new Set();
+      this.#exclusive.set(connection, owned);
+    }
+    owned.add(queue);
+  }
+
+  #checkEquivalent(existing: Queue, declaration: QueueDeclaration, connection: object): void {
+    const owner = declaration.exclusive ? connection : undefined;
+    if (existing.exclusiveOwner !== owner && existing.exclusiveOwner !== connection)
+      throw this.#locked(existing.name);
+    if (existing.exclusiveOwner === undefined && owner !== undefined)
+      throw this.#locked(existing.name);
+    const of = queueIn(this.#vhost, existing.name);
+    const properties = [
+      ["durable", declaration.durable, existing.durable],
+      ["auto_delete", declaration.autoDelete, existing.autoDelete],
+    ] as const;
+    for (const [property, received, current] of properties) {
+      if (received !== current)
+        throw inequivalent(property, of, `received '${received}' but current is '${current}'`);
+    }
+    checkArgumentsEquivalence(declaration.arguments, existing.arguments, of);
+  }
+
+  /** Takes a queue out; its end itself is the caller's. */
+  remove(queue: Queue): void {
+    this.#byName.delete(queue.name);
+    if (queue.exclusiveOwner !== undefined)
+      this.#exclusive.get(queue.exclusiveOwner)?.delete(queue);
+  }
+
+  /** The queues that go with a connection that has ended; they are no longer its own after the call. */
+  takeExclusive(connection: object): Iterable<Queue> {
+    const owned = this.#exclusive.get(connection) ?? new Set();
+    this.#exclusive.delete(connection);
+    return [...owned];
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * A virtual host: exchanges and queues that see each other and nobody else, and the way of a message between them.
+ *
+ * Routing chooses the queues, the store takes the message once, every queue gets its position. Dead letters take the same
+ * way. It knows connections only as the owners of exclusive queues.
+ */
+
+import { AmqpError } from "../amqp/errors.ts";
+import type { FieldTable } from "../amqp/field-table.ts";
+import { messageBytes, writeMessage } from "../amqp/stored-message.ts";
+import type { Clock } from "../clock.ts";
+import type { Destination } from "../exchange/exchange.ts";
+import { route, routeKeys } from "../exchange/route.ts";
+import type { Log } from "../log.ts";
+import type { DeadLetterReason, Queue, QueueOwner } from "../queue/queue.ts";
+import { entryBits } from "../queue/ready.ts";
+import type { MessageStore } from "../store/message-store.ts";
+import { makeDeadLetter } from "./dead-letter.ts";
+import { Exchanges } from "./exchanges.ts";
+import { queueIn } from "./names.ts";
+import { Publication } from "./publication.ts";
+import { type QueueDeclaration, Queues } from "./queues.ts";
+
+export interface VirtualHostContext {
+  readonly store: MessageStore;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** A message that a queue has dropped and that still has to be published elsewhere. */
+interface PendingDeath {
+  readonly queue: Queue;
+  readonly position: number;
+  readonly reason: DeadLetterReason;
+}
+
+export class VirtualHost implements QueueOwner {
+  readonly name: string;
+  readonly exchanges: Exchanges;
+  readonly queues: Queues;
+  readonly store: MessageStore;
+  readonly clock: Clock;
+  readonly #log: Log;
+  readonly #deadLetter = new Publication();
+  readonly #pendingDeaths: PendingDeath[] = [];
+  #publishingDeaths = false;
+
+  constructor(name: string, context: VirtualHostContext) {
+    this.name = name;
+    this.store = context.store;
+    this.clock = context.clock;
+    this.#log = context.log;
+    this.queues = new Queues(name, { store: context.store, clock: context.clock, owner: this });
+    this.exchanges = new Exchanges(name, (queue) => this.queues.find(queue));
+  }
+
+  /** A number that every change of what routes messages raises. */
+  get generation(): number {
+    return this.exchanges.generation;
+  }
+
+  declareQueue(declaration: QueueDeclaration, connection: object): Queue {
+    const { queue, created } = this.queues.declare(declaration, connection);
+    if (created) this.exchanges.generation++;
+    return queue;
+  }
+
+  /** A queue for the replies to one consumer; its name leads there through the default exchange, and nothing else does. */
+  addReplyQueue(name: string): Queue {
+    this.exchanges.generation++;
+    return this.queues.addReplyQueue(name);
+  }
+
+  /** Deletes a queue with its messages and bindings; returns how many messages were ready [queue.delete]. */
+  deleteQueue(queue: Queue, ifUnused: boolean, ifEmpty: boolean): number {
+    if (ifEmpty && queue.readyCount > 0) {
+      throw new AmqpError("PRECONDITION_FAILED", `${queueIn(this.name, queue.name)} not empty`);
+    }
+    if (ifUnused && queue.consumerCount > 0) {
+      throw new AmqpError("PRECONDITION_FAILED", `${queueIn(this.name, queue.name)} in use`);
+    }
+    return this.#removeQueue(queue);
+  }
+
+  #removeQueue(queue: Queue): number {
+    const { readyCount } = queue;
+    this.queues.remove(queue);
+    this.exchanges.forget(queue);
+    queue.delete();
+    return readyCount;
+  }
+
+  bindQueue(queue: Queue, exchange: string, routingKey: string, args: FieldTable): void {
+    this.exchanges.bind(exchange, queue, routingKey, args);
+  }
+
+  /** A connection has ended: its exclusive queues go. */
+  connectionClosed(connection: object): void {
+    for (const queue of this.queues.takeExclusive(connection)) this.#removeQueue(queue);
+  }
+
+  queueUnused(queue: Queue): void {
+    if (!queue.deleted) this.#removeQueue(queue);
+  }
+
+  /** The queues that a message goes to, each once. The array is not to be changed or kept. */
+  route(publication: Publication): readonly Queue[] {
+    const { exchange } = publication;
+    const find = (name: string) => this.exchanges.find(name);
+    const found: readonly Destination[] = publication.properties.hasSenderSelectedKeys
+      ? routeKeys(exchange, publication.takeRoutingKeys(), publication, find)
+      : route(exchange, publication, find);
+    return found as readonly Queue[];
+  }
+
+  /** Stores a message and hands it to queues. False when one of them refused it because it is full. */
+  enqueue(publication: Publication, queues: readonly Queue[]): boolean {
+    const { bodyBytes } = publication;
+    let refusing = 0;
+    for (const queue of queues) if (queue.refuses(bodyBytes)) refusing++;
+    if (refusing > 0) {
+      this.#enqueueWhereAccepted(publication, queues);
+      return false;
+    }
+    this.#append(publication, queues);
+    return true;
+  }
+
+  #append(publication: Publication, queues: readonly Queue[]): void {
+    const position = this.#store(publication, queues);
+    const bits = entryBits(publication.bodyBytes, publication.entryFlags);
+    const { priority } = publication.properties;
+    for (const queue of queues) queue.enqueue(position, bits, priority);
+  }
+
+  #store(publication: Publication, holders: readonly Queue[]): number {
+    const { store } = this;
+    const { source } = publication;
+    const position = store.append(
+      messageBytes(source, publication),
+      holders,
+      publication.persistent,
+    );
+    writeMessage(
+      store.segment(position),
+      store.offset(position),
+      source,
+      publication,
+      this.clock.now(),
+    );
+    return position;
+  }
+
+  #enqueueWhereAccepted(publication: Publication, queues: readonly Queue[]): void {
+    const { bodyBytes } = publication;
+    const full = queues.filter((queue) => queue.refuses(bodyBytes));
+    const accepting = queues.filter((queue) => !full.includes(queue));
+    for (const queue of full) {
+      if (
+        queue.settings.overflow !== "reject-publish-dlx" ||
+        queue.settings.deadLetterExchange === undefined
+      )
+        continue;
+      const position = this.#store(publication, [queue]);
+      this.deadLetter(queue, position, "maxlen");
+      this.store.release(position, queue);
+    }
+    if (accepting.length > 0) this.#append(publication, accepting);
+  }
+
+  /**
+   * One dead letter may push the next one out of a full queue: they are published one after the other, each before its
+   * queue lets go of it, and never one within another.
+   */
+  deadLetter(queue: Queue, position: number, reason: DeadLetterReason): void {
+    if (!this.#publishingDeaths) {
+      this.#publishingDeaths = true;
+      this.#publishDeath({ queue, position, reason });
+      // The list grows while it is worked through.
+      for (const next of this.#pendingDeaths) {
+        this.#publishDeath(next);
+        this.store.release(next.position, next.queue);
+      }
+      this.#pendingDeaths.length = 0;
+      this.#publishingDeaths = false;
+      return;
+    }
+    this.store.hold(position);
+    this.#pendingDeaths.push({ queue, position, reason });
+  }
+
+  #publishDeath({ queue, position, reason }: PendingDeath): void {
+    const death = makeDeadLetter(queue, position, reason, this.clock.now());
+    const exchange = this.exchanges.find(death.exchange);
+    if (exchange === undefined) return;
+    const publication = this.#deadLetter;
+    publication.load(death.source);
+    publication.hasDeaths = true;
+    publication.exchange = exchange;
+    publication.routingKey = death.routingKeys[0]!;
+    const find = (name: string) => this.exchanges.find(name);
+    const targets = routeKeys(exchange, death.routingKeys, publication, find) as readonly Queue[];
+    const cycling = targets.filter((target) => death.cycles(target.name));
+    if (cycling.length > 0) {
+      this.#log.warn(
+        { vhost: this.name, queue: queue.name, queues: cycling.map((target) => target.name) },
+        `Message dropped because it would go round in a dead-letter cycle without reason 'rejected'`,
+      );
+    }
+    const open =
+      cycling.length === 0 ? targets : targets.filter((target) => !cycling.includes(target));
+    if (open.length > 0) this.enqueue(publication, open);
+  }
+}

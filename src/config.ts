@@ -1,0 +1,47 @@
+/**
+ * The settings of a broker, their defaults and their limits. Whoever embeds a broker passes a part of them; the command
+ * line fills them in.
+ */
+
+export interface Settings {
+  /** The address to listen on. */
+  host: string;
+  /** The AMQP port; 0 lets the system choose a free one. */
+  port: number;
+  /** The user that exists from the start, and its password. */
+  defaultUser: string;
+  defaultPassword: string;
+  /** The virtual host that exists from the start. */
+  defaultVhost: string;
+  /** Offered to clients, in seconds; the client's answer counts. 0 offers none. */
+  heartbeat: number;
+  /** The largest frame, in bytes with its overhead. */
+  frameMax: number;
+  /** Channels per connection. */
+  channelMax: number;
+  /** The largest body, in bytes. */
+  maxMessageSize: number;
+  /** How long a client may take from the connection's beginning to connection.open, in milliseconds. */
+  handshakeTimeoutMs: number;
+}
+
+export const defaultSettings: Readonly<Settings> = {
+  host: "127.0.0.1",
+  port: 5672,
+  defaultUser: "guest",
+  defaultPassword: "guest",
+  defaultVhost: "/",
+  heartbeat: 60,
+  frameMax: 131_072,
+  channelMax: 2047,
+  maxMessageSize: 16 * 1024 * 1024,
+  handshakeTimeoutMs: 10_000,
+};
+
+/** The smallest frame-max that is accepted [AMQP 0-9-1: frame-min-size]. */
+export const FRAME_MAX_LEAST = 4096;
+/** Below it RabbitMQ from 4.1 on refuses a client: worth a word in the log. */
+export const FRAME_MAX_LEAST_RABBITMQ = 8192;
+
+/** The version of this package; a test holds it equal to package.json's. */
+export const version = "0.1.0";

@@ -1,0 +1,146 @@
+/**
+ * Exchanges and their bindings.
+ *
+ * An exchange knows which bindings it has and leaves to its matcher, which depends on its type, which of them a message
+ * takes. It does not know queues: whatever can be bound is a `Destination`.
+ */
+
+import { ByteWriter } from "../amqp/byte-writer.ts";
+import { type FieldTable, writeTable } from "../amqp/field-table.ts";
+
+/** What a binding leads to: a queue, or another exchange. */
+export interface Destination {
+  readonly kind: "queue" | "exchange";
+  readonly name: string;
+}
+
+/** What a message is routed by. */
+export interface Routable {
+  readonly routingKey: string;
+  /** Decoded when asked for: only headers exchanges and their like need them. */
+  decodeHeaders(): FieldTable;
+}
+
+export interface Binding {
+  readonly source: Exchange;
+  readonly destination: Destination;
+  readonly routingKey: string;
+  readonly arguments: FieldTable;
+}
+
+/** The routing of one exchange: holds its bindings in the shape in which they are found fast. */
+export interface Matcher {
+  add(binding: Binding): void;
+  remove(binding: Binding): void;
+  /** Whether the answer depends on more than the routing key. */
+  readonly usesHeaders: boolean;
+  /** The destinations that a message with this key takes, each once. The array belongs to the matcher. */
+  match(routingKey: string, message: Routable): readonly Destination[];
+}
+
+/** One row of the table of exchange types. */
+export interface ExchangeType {
+  readonly name: string;
+  createMatcher(): Matcher;
+  /** Throws an `AmqpError` when such a binding cannot be made. */
+  validateBinding?(routingKey: string, args: FieldTable): void;
+}
+
+export interface ExchangeSpec {
+  readonly name: string;
+  readonly type: ExchangeType;
+  readonly durable: boolean;
+  readonly autoDelete: boolean;
+  readonly internal: boolean;
+  readonly arguments: FieldTable;
+  /** Where messages go that find no destination here; need not exist. */
+  readonly alternateExchange: string | undefined;
+}
+
+export class Exchange implements Destination {
+  readonly kind = "exchange";
+  readonly name: string;
+  readonly type: ExchangeType;
+  readonly durable: boolean;
+  readonly autoDelete: boolean;
+  readonly internal: boolean;
+  readonly arguments: FieldTable;
+  readonly alternateExchange: string | undefined;
+  readonly matcher: Matcher;
+  /** Bindings of which this exchange is the source. */
+  readonly #bindings = new Map<string, Binding>();
+  #exchangeDestinations = 0;
+
+  constructor(spec: ExchangeSpec) {
+    this.name = spec.name;
+    this.type = spec.type;
+    this.durable = spec.durable;
+    this.autoDelete = spec.autoDelete;
+    this.internal = spec.internal;
+    this.arguments = spec.arguments;
+    this.alternateExchange = spec.alternateExchange;
+    this.matcher = spec.type.createMatcher();
+  }
+
+  get bindings(): Iterable<Binding> {
+    return this.#bindings.values();
+  }
+
+  get isUnused(): boolean {
+    return this.#bindings.size === 0;
+  }
+
+  /** Whether a message may go on from here to other exchanges. */
+  get leadsToExchanges(): boolean {
+    return this.#exchangeDestinations > 0;
+  }
+
+  /** Whether the queues of a message depend on nothing but this exchange's bindings and the routing key. */
+  get routesByKeyAlone(): boolean {
+    return (
+      !this.matcher.usesHeaders && !this.leadsToExchanges && this.alternateExchange === undefined
+    );
+  }
+
+  /** Adds a binding; false when there is one with the same destination, key and arguments already. */
+  bind(destination: Destination, routingKey: string, args: FieldTable): boolean {
+    const key = bindingKey(destination, routingKey, args);
+    if (this.#bindings.has(key)) return false;
+    const binding = { source: this, destination, routingKey, arguments: args };
+    this.#bindings.set(key, binding);
+    if (destination.kind === "exchange") this.#exchangeDestinations++;
+    this.matcher.add(binding);
+    return true;
+  }
+
+  /** Removes a binding; false when there was none. */
+  unbind(destination: Destination, routingKey: string, args: FieldTable): boolean {
+    const key = bindingKey(destination, routingKey, args);
+    const binding = this.#bindings.get(key);
+    if (binding === undefined) return false;
+    this.#bindings.delete(key);
+    if (destination.kind === "exchange") this.#exchangeDestinations--;
+    this.matcher.remove(binding);
+    return true;
+  }
+
+  /** Removes every binding to a destination that is going away; returns whether there was one. */
+  unbindDestination(destination: Destination): boolean {
+    let found = false;
+    for (const binding of [...this.#bindings.values()]) {
+      if (binding.destination !== destination) continue;
+      found = true;
+      this.unbind(destination, binding.routingKey, binding.arguments);
+    }
+    return found;
+  }
+}
+
+/** Arguments belong to a binding's identity, whatever their order. */
+function bindingKey(destination: Destination, routingKey: string, args: FieldTable): string {
+  const key = `${destination.kind} ${destination.name}\0${routingKey}`;
+  if (args.size === 0) return key;
+  const writer = new ByteWriter();
+  writeTable(writer, new Map([...args].sort(([a], [b]) => (a < b ? -1 : 1))));
+  return `${key}\0${writer.bytes().toString("latin1")}`;
+}

@@ -1,0 +1,11 @@
+/** The table of exchange types: one more is one file and one line here. */
+
+import { direct } from "./direct.ts";
+import type { ExchangeType } from "./exchange.ts";
+import { fanout } from "./fanout.ts";
+import { headers } from "./headers.ts";
+import { topic } from "./topic.ts";
+
+export const exchangeTypes: ReadonlyMap<string, ExchangeType> = new Map(
+  [direct, fanout, topic, headers].map((type) => [type.name, type]),
+);

@@ -1,0 +1,95 @@
+/**
+ * The public interface: a broker inside your process.
+ *
+ *     import { Broker } from "leveret";
+ *     const broker = await Broker.start({ port: 0 });
+ *     // point any RabbitMQ client at broker.url
+ *     await broker.close();
+ */
+
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { AmqpError } from "./amqp/errors.ts";
+import { Host } from "./broker/host.ts";
+import { type Clock, SystemClock } from "./clock.ts";
+import { defaultSettings, type Settings } from "./config.ts";
+import { type Log, silentLog } from "./log.ts";
+import { Connection } from "./server/connection.ts";
+import { Turn } from "./turn.ts";
+
+export { type Clock, type Timer, VirtualClock } from "./clock.ts";
+export { type Settings, version } from "./config.ts";
+export type { Log } from "./log.ts";
+
+export interface BrokerOptions extends Partial<Settings> {
+  /** Time: a `VirtualClock` stands still until it is advanced. The host's clock by default. */
+  readonly clock?: Clock;
+  /** Where log lines go, for example a pino logger. Nowhere by default. */
+  readonly log?: Log;
+}
+
+/** How long clients may take to answer the close of a broker that stops. */
+const CLOSE_GRACE_MS = 1000;
+
+/** A running broker. Several in one process do not see each other. */
+export class Broker {
+  /** The port it listens on, chosen by the system when 0 was asked for. */
+  readonly port: number;
+  readonly host: string;
+  /** For clients: `amqp://user:password@host:port`. */
+  readonly url: string;
+  readonly #server: Server;
+  readonly #connections: Set<Connection>;
+
+  private constructor(server: Server, settings: Settings, connections: Set<Connection>) {
+    this.#server = server;
+    this.#connections = connections;
+    this.port = (server.address() as AddressInfo).port;
+    this.host = settings.host;
+    const credentials = `${encodeURIComponent(settings.defaultUser)}:${encodeURIComponent(settings.defaultPassword)}`;
+    const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
+    this.url = `amqp://${credentials}@${host}:${this.port}`;
+  }
+
+  /**
+   * Starts a broker and resolves when it accepts connections. Rejects with the system's error when it cannot listen, for
+   * example `EADDRINUSE`.
+   */
+  static async start(options: BrokerOptions = {}): Promise<Broker> {
+    const { clock = new SystemClock(), log = silentLog, ...given } = options;
+    // Clients do not live in virtual time, so they are not asked for heartbeats in it.
+    const heartbeat = clock instanceof SystemClock ? defaultSettings.heartbeat : 0;
+    const settings = { ...defaultSettings, heartbeat, ...given };
+    const host = new Host({ settings, clock, turn: new Turn(), log });
+    const connections = new Set<Connection>();
+    const server = createServer({ noDelay: true }, (socket: Socket) => {
+      const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+      connections.add(
+        new Connection(socket, host, peer, (connection) => connections.delete(connection)),
+      );
+    });
+    server.listen(settings.port, settings.host);
+    await once(server, "listening");
+    return new Broker(server, settings, connections);
+  }
+
+  /** Closes every connection as RabbitMQ does when it stops, and resolves when all are gone. */
+  async close(): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    for (const connection of this.#connections) {
+      connection.close(
+        new AmqpError(
+          "CONNECTION_FORCED",
+          "broker forced connection closure with reason 'shutdown'",
+        ),
+      );
+    }
+    const impatience = setTimeout(() => {
+      for (const connection of this.#connections) connection.destroy();
+    }, CLOSE_GRACE_MS);
+    await closed;
+    clearTimeout(impatience);
+  }
+}

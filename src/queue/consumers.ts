@@ -1,0 +1,109 @@
+/**
+ * The consumers of a queue: whose turn it is.
+ *
+ * Among consumers with credit the highest priority goes first, and within one priority they take turns. A consumer found
+ * without credit leaves the rotation until it says that it has credit again, so that a hundred idle consumers cost a
+ * message nothing. With a single active consumer all but one wait, in the order in which they came.
+ */
+
+/** Who takes messages from a queue: declared here, implemented by the server's side. */
+export interface Consumer {
+  readonly priority: number;
+  readonly exclusive: boolean;
+  /** Kept by `Consumers`: whether it is in the rotation. False at first. */
+  rotates: boolean;
+  /** Whether it can take a message now. A consumer that said no calls `Queue.consumerReady` when that changes. */
+  hasCredit(): boolean;
+  /** Takes the message and either settles it or keeps it unacked; `sequence` and `bits` are for settling or requeueing. */
+  deliver(position: number, sequence: number, bits: number): void;
+  /** The queue is gone: the consumer ends, and its client is told. */
+  queueDeleted(): void;
+}
+
+/** Consumers of one priority. */
+interface Group {
+  readonly priority: number;
+  /** Those in the rotation. */
+  active: Consumer[];
+  /** Whose turn it is. */
+  next: number;
+}
+
+export class Consumers {
+  /** All of them, in the order in which they came. */
+  readonly #all: Consumer[] = [];
+  /** By priority, the highest first. */
+  readonly #groups: Group[] = [];
+  readonly #singleActive: boolean;
+
+  constructor(singleActive: boolean) {
+    this.#singleActive = singleActive;
+  }
+
+  get count(): number {
+    return this.#all.length;
+  }
+
+  get all(): readonly Consumer[] {
+    return this.#all;
+  }
+
+  /** Whether a consumer has the queue for itself. */
+  get exclusive(): boolean {
+    return this.#all.some((consumer) => consumer.exclusive);
+  }
+
+  add(consumer: Consumer): void {
+    this.#all.push(consumer);
+    if (!this.#singleActive || this.#all.length === 1) this.activate(consumer);
+  }
+
+  /** Puts a consumer into the rotation unless it is there; one that waits to become the active one stays out. */
+  activate(consumer: Consumer): void {
+    if (consumer.rotates || (this.#singleActive && this.#all[0] !== consumer)) return;
+    consumer.rotates = true;
+    this.#group(consumer.priority).active.push(consumer);
+  }
+
+  remove(consumer: Consumer): void {
+    const index = this.#all.indexOf(consumer);
+    if (index < 0) return;
+    this.#all.splice(index, 1);
+    const group = this.#group(consumer.priority);
+    const turn = group.active.indexOf(consumer);
+    if (turn >= 0) takeOut(group, turn);
+    if (this.#singleActive && index === 0 && this.#all.length > 0) this.activate(this.#all[0]!);
+  }
+
+  #group(priority: number): Group {
+    let index = 0;
+    while (index < this.#groups.length && this.#groups[index]!.priority > priority) index++;
+    const found = this.#groups[index];
+    if (found?.priority === priority) return found;
+    const group: Group = { priority, active: [], next: 0 };
+    this.#groups.splice(index, 0, group);
+    return group;
+  }
+
+  /** The consumer that takes the next message, and the turn passes on; undefined when none has credit. */
+  next(): Consumer | undefined {
+    for (const group of this.#groups) {
+      while (group.active.length > 0) {
+        const consumer = group.active[group.next]!;
+        if (consumer.hasCredit()) {
+          group.next = group.next + 1 < group.active.length ? group.next + 1 : 0;
+          return consumer;
+        }
+        takeOut(group, group.next);
+      }
+    }
+    return undefined;
+  }
+}
+
+function takeOut(group: Group, index: number): void {
+  group.active[index]!.rotates = false;
+  group.active.splice(index, 1);
+  if (index < group.next) group.next--;
+  if (group.next >= group.active.length) group.next = 0;
+}

@@ -1,0 +1,309 @@
+/**
+ * A queue: which messages wait, who gets the next one, and when one has waited too long or is one too many.
+ *
+ * It holds positions, never messages: their bytes are the store's. It does not know channels or sockets; whoever consumes
+ * is a `Consumer`. Messages leave in order of priority and arrival; what comes back goes to its original place.
+ */
+
+import type { FieldTable } from "../amqp/field-table.ts";
+import { StoredMessage } from "../amqp/stored-message.ts";
+import type { Clock, Timer } from "../clock.ts";
+import type { Holder, MessageStore } from "../store/message-store.ts";
+import { type Consumer, Consumers } from "./consumers.ts";
+import { EXPIRES, REDELIVERED, Ready } from "./ready.ts";
+import type { QueueSettings } from "./settings.ts";
+
+export type DeadLetterReason = "rejected" | "expired" | "maxlen";
+
+/** Who has queues: declared here, implemented by the virtual host. */
+export interface QueueOwner {
+  /** Publishes a copy of the message to the queue's dead-letter exchange; the queue lets go of the original after it. */
+  deadLetter(queue: Queue, position: number, reason: DeadLetterReason): void;
+  /** The queue has outlived its use: its last consumer has left, or nobody used it for `x-expires`. */
+  queueUnused(queue: Queue): void;
+}
+
+export interface QueueSpec {
+  readonly id: number;
+  readonly name: string;
+  readonly durable: boolean;
+  readonly autoDelete: boolean;
+  /** The connection that declared it exclusive. */
+  readonly exclusiveOwner: object | undefined;
+  readonly arguments: FieldTable;
+  readonly settings: QueueSettings;
+}
+
+export interface QueueContext {
+  readonly store: MessageStore;
+  readonly clock: Clock;
+  readonly owner: QueueOwner;
+}
+
+export class Queue implements Holder {
+  readonly kind = "queue";
+  readonly id: number;
+  readonly name: string;
+  readonly durable: boolean;
+  readonly autoDelete: boolean;
+  readonly exclusiveOwner: object | undefined;
+  readonly arguments: FieldTable;
+  readonly settings: QueueSettings;
+  readonly #store: MessageStore;
+  readonly #clock: Clock;
+  readonly #owner: QueueOwner;
+  readonly #ready: Ready;
+  readonly #consumers: Consumers;
+  readonly #message = new StoredMessage();
+
+  /** Delivered and not settled. */
+  unackedCount = 0;
+  /** Messages that have come in, since the queue was declared. */
+  enqueuedCount = 0;
+  deleted = false;
+  #dispatching = false;
+  #expiryTimer: Timer | undefined;
+  #expiryDueMs = Number.POSITIVE_INFINITY;
+  #unusedTimer: Timer | undefined;
+  #usedAtMs: number;
+
+  constructor(spec: QueueSpec, context: QueueContext) {
+    this.id = spec.id;
+    this.name = spec.name;
+    this.durable = spec.durable;
+    this.autoDelete = spec.autoDelete;
+    this.exclusiveOwner = spec.exclusiveOwner;
+    this.arguments = spec.arguments;
+    this.settings = spec.settings;
+    this.#store = context.store;
+    this.#clock = context.clock;
+    this.#owner = context.owner;
+    this.#ready = new Ready(spec.settings.priorityMax);
+    this.#consumers = new Consumers(spec.settings.singleActiveConsumer);
+    this.#usedAtMs = context.clock.now();
+    this.#watchUse();
+  }
+
+  /** Messages that wait for a consumer; what is delivered and not settled does not count. */
+  get readyCount(): number {
+    return this.#ready.length;
+  }
+
+  /** Bytes of the bodies of ready messages. */
+  get readyBytes(): number {
+    return this.#ready.bodyBytes;
+  }
+
+  get consumerCount(): number {
+    return this.#consumers.count;
+  }
+
+  get exclusivelyConsumed(): boolean {
+    return this.#consumers.exclusive;
+  }
+
+  /** Points `message` at a message of this queue: for the turn. */
+  open(position: number, message: StoredMessage): void {
+    message.open(this.#store.segment(position), this.#store.offset(position));
+  }
+
+  /** Whether one more message would be too many for a queue that refuses what is too many. */
+  refuses(bodyBytes: number): boolean {
+    const { overflow, lengthMax, bodyBytesMax } = this.settings;
+    if (overflow === "drop-head") return false;
+    return this.#ready.length + 1 > lengthMax || this.#ready.bodyBytes + bodyBytes > bodyBytesMax;
+  }
+
+  /** Takes a message of which the queue is a holder. `bits` are `entryBits`. */
+  enqueue(position: number, bits: number, priority: number): void {
+    this.enqueuedCount++;
+    const entry = this.settings.messageTtlMs === undefined ? bits : bits | EXPIRES;
+    if (this.#ready.length === 0) {
+      const consumer = this.#consumers.next();
+      if (consumer !== undefined) {
+        // It does not wait, so it cannot expire, not even with a time to live of 0.
+        this.unackedCount++;
+        consumer.deliver(position, this.#ready.pass(priority), entry);
+        return;
+      }
+    }
+    this.#ready.push(position, entry, priority);
+    this.dispatch();
+    this.#dropExcess();
+  }
+
+  /** Gives ready messages to consumers with credit until either runs out. */
+  dispatch(): void {
+    // A dead letter on its way out can come back to this queue: the loop that is running will see it.
+    if (this.#dispatching) return;
+    this.#dispatching = true;
+    while (this.#dropExpired() && this.#dispatchOne());
+    this.#dispatching = false;
+    if (this.#ready.length > 0) this.#watchExpiry();
+  }
+
+  #dispatchOne(): boolean {
+    const consumer = this.#consumers.next();
+    if (consumer === undefined) return false;
+    const ready = this.#ready;
+    const { position, sequence, bits } = ready;
+    ready.shift();
+    this.unackedCount++;
+    consumer.deliver(position, sequence, bits);
+    return true;
+  }
+
+  /**
+   * Takes the first message for basic.get: undefined when there is none. Like a delivery it is unacked until it is
+   * settled or requeued.
+   */
+  take(): { position: number; sequence: number; bits: number } | undefined {
+    this.use();
+    if (!this.#dropExpired()) return undefined;
+    const { position, sequence, bits } = this.#ready;
+    this.#ready.shift();
+    this.unackedCount++;
+    return { position, sequence, bits };
+  }
+
+  /** A delivered message is done with. */
+  settle(position: number): void {
+    this.unackedCount--;
+    this.#store.release(position, this);
+  }
+
+  /** A delivered message is refused for good. */
+  reject(position: number): void {
+    this.#deadLetter(position, "rejected");
+    this.settle(position);
+  }
+
+  /** A delivered message comes back to its place. `dispatch` is for the caller to call when all have come back. */
+  requeue(position: number, sequence: number, bits: number): void {
+    if (this.deleted) {
+      this.settle(position);
+      return;
+    }
+    this.unackedCount--;
+    this.#ready.restore(position, sequence, bits | REDELIVERED);
+    this.#dropExcess();
+  }
+
+  addConsumer(consumer: Consumer): void {
+    this.#consumers.add(consumer);
+    this.use();
+  }
+
+  /** The last consumer of an auto-delete queue takes the queue with it. */
+  removeConsumer(consumer: Consumer): void {
+    this.#consumers.remove(consumer);
+    this.use();
+    if (this.deleted || this.#consumers.count > 0) {
+      this.dispatch();
+      return;
+    }
+    if (this.autoDelete) this.#owner.queueUnused(this);
+    else this.#watchUse();
+  }
+
+  /** A consumer has credit, or has it again. */
+  consumerReady(consumer: Consumer): void {
+    this.#consumers.activate(consumer);
+    if (this.#ready.length > 0) this.dispatch();
+  }
+
+  /** Removes every ready message and returns how many there were. */
+  purge(): number {
+    const count = this.#ready.length;
+    while (this.#ready.first()) this.#releaseFirst();
+    return count;
+  }
+
+  #releaseFirst(): void {
+    const { position } = this.#ready;
+    this.#ready.shift();
+    this.#store.release(position, this);
+  }
+
+  /** Lets go of everything and ends the consumers. What is unacked stays with its channels until it is settled. */
+  delete(): void {
+    this.deleted = true;
+    this.#expiryTimer?.cancel();
+    this.#unusedTimer?.cancel();
+    for (const consumer of [...this.#consumers.all]) consumer.queueDeleted();
+    this.purge();
+  }
+
+  /** Notes that somebody used the queue, which puts off its expiry. */
+  use(): void {
+    if (this.settings.expiresMs !== undefined) this.#usedAtMs = this.#clock.now();
+  }
+
+  #deadLetter(position: number, reason: DeadLetterReason): void {
+    if (this.settings.deadLetterExchange !== undefined)
+      this.#owner.deadLetter(this, position, reason);
+  }
+
+  /** The first ready message leaves as a dead letter. */
+  #dropFirst(reason: DeadLetterReason): void {
+    const { position } = this.#ready;
+    this.#ready.shift();
+    this.#deadLetter(position, reason);
+    this.#store.release(position, this);
+  }
+
+  #dropExcess(): void {
+    const ready = this.#ready;
+    const { lengthMax, bodyBytesMax, overflow } = this.settings;
+    if (overflow !== "drop-head") return;
+    while ((ready.length > lengthMax || ready.bodyBytes > bodyBytesMax) && ready.first())
+      this.#dropFirst("maxlen");
+  }
+
+  /** Drops what has expired at the head, and only there [RabbitMQ: ttl]. Whether a message is left; `first` shows it. */
+  #dropExpired(): boolean {
+    const ready = this.#ready;
+    while (ready.first()) {
+      if ((ready.bits & EXPIRES) === 0 || this.#dueMs(ready.position) > this.#clock.now())
+        return true;
+      this.#dropFirst("expired");
+    }
+    return false;
+  }
+
+  #dueMs(position: number): number {
+    const message = this.#message;
+    this.open(position, message);
+    const { messageTtlMs } = this.settings;
+    if (message.ttlMs < 0) return message.arrivalMs + (messageTtlMs ?? Number.POSITIVE_INFINITY);
+    return message.arrivalMs + Math.min(message.ttlMs, messageTtlMs ?? Number.POSITIVE_INFINITY);
+  }
+
+  /** One timer a queue, for its head. It may ring early, when that head has left meanwhile; never late. */
+  #watchExpiry(): void {
+    this.#ready.first();
+    if ((this.#ready.bits & EXPIRES) === 0) return;
+    const dueMs = this.#dueMs(this.#ready.position);
+    if (dueMs >= this.#expiryDueMs) return;
+    this.#expiryTimer?.cancel();
+    this.#expiryDueMs = dueMs;
+    this.#expiryTimer = this.#clock.setTimer(dueMs - this.#clock.now(), () => {
+      this.#expiryDueMs = Number.POSITIVE_INFINITY;
+      this.#expiryTimer = undefined;
+      this.dispatch();
+    });
+  }
+
+  /** While there are no consumers a timer waits for `x-expires` to pass without use. */
+  #watchUse(): void {
+    const { expiresMs } = this.settings;
+    if (expiresMs === undefined || this.#consumers.count > 0) return;
+    this.#unusedTimer?.cancel();
+    this.#unusedTimer = this.#clock.setTimer(this.#usedAtMs + expiresMs - this.#clock.now(), () => {
+      this.#unusedTimer = undefined;
+      if (this.#consumers.count > 0 || this.deleted) return;
+      if (this.#clock.now() - this.#usedAtMs >= expiresMs) this.#owner.queueUnused(this);
+      else this.#watchUse();
+    });
+  }
+}

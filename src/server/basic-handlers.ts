@@ -1,0 +1,137 @@
+/** Consuming, getting and settling [basic]; basic.publish goes its own way through publishing.ts. */
+
+import { AmqpError } from "../amqp/errors.ts";
+import { integerValue } from "../amqp/field-equality.ts";
+import type { FieldTable } from "../amqp/field-table.ts";
+import { StoredMessage } from "../amqp/stored-message.ts";
+import { typeName } from "../amqp/type-names.ts";
+import { generateName, queueIn } from "../broker/names.ts";
+import { REPLY_QUEUE } from "../broker/reply-queue.ts";
+import type { Queue } from "../queue/queue.ts";
+import { REDELIVERED } from "../queue/ready.ts";
+import type { Channel } from "./channel.ts";
+import type { ChannelMethodName, HandlersOf } from "./handlers.ts";
+import { settle } from "./settling.ts";
+
+const message = new StoredMessage();
+
+/** The consumer argument x-priority; 0 when absent. */
+function consumerPriority(args: FieldTable, queue: string): number {
+  const value = args.get("x-priority");
+  if (value === undefined) return 0;
+  const priority = integerValue(value);
+  if (priority !== undefined) return priority;
+  throw new AmqpError(
+    "PRECONDITION_FAILED",
+    `invalid arg 'x-priority' for ${queue}: "expected integer, got ${typeName(value)}"`,
+  );
+}
+
+/** Throws ACCESS_REFUSED when somebody has the queue for himself, or wants to and is not alone. */
+function checkExclusiveUse(queue: Queue, exclusive: boolean, shown: string): void {
+  const refused =
+    queue.exclusivelyConsumed ||
+    (exclusive && (queue.consumerCount > 0 || queue.settings.singleActiveConsumer));
+  if (refused) throw new AmqpError("ACCESS_REFUSED", `${shown} in exclusive use`);
+}
+
+function recover(channel: Channel, requeue: boolean): void {
+  if (!requeue) throw new AmqpError("NOT_IMPLEMENTED", "requeue=false");
+  settle(channel, 0, true, "requeue");
+}
+
+export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${string}`>> = {
+  "basic.qos": (channel, { prefetchSize, prefetchCount, global }) => {
+    if (prefetchSize !== 0)
+      throw new AmqpError("NOT_IMPLEMENTED", `prefetch_size!=0 (${prefetchSize})`);
+    if (global) {
+      channel.prefetch = prefetchCount;
+      channel.wakeConsumers();
+    } else {
+      channel.consumerPrefetch = prefetchCount;
+    }
+    channel.reply("basic.qos-ok", {});
+  },
+
+  "basic.consume": (channel, args) => {
+    const consumerTag = args.consumerTag === "" ? generateName("amq.ctag-") : args.consumerTag;
+    if (channel.consumers.has(consumerTag)) {
+      throw new AmqpError("NOT_ALLOWED", `attempt to reuse consumer tag '${consumerTag}'`);
+    }
+    const { noAck, exclusive } = args;
+    const prefetch = channel.consumerPrefetch;
+    const consumeOk = (): void => {
+      if (!args.noWait) channel.reply("basic.consume-ok", { consumerTag });
+    };
+    if (args.queue === REPLY_QUEUE) {
+      const replies = channel.consumeReplies({
+        consumerTag,
+        noAck,
+        exclusive: false,
+        priority: 0,
+        prefetch: 0,
+      });
+      consumeOk();
+      replies.queue.addConsumer(replies);
+      return;
+    }
+    const queue = channel.queue(args.queue);
+    const shown = queueIn(channel.vhost.name, queue.name);
+    const priority = consumerPriority(args.arguments, shown);
+    checkExclusiveUse(queue, exclusive, shown);
+    const consumer = channel.consume(queue, { consumerTag, noAck, exclusive, priority, prefetch });
+    // Before the first delivery.
+    consumeOk();
+    queue.addConsumer(consumer);
+    queue.dispatch();
+  },
+
+  "basic.cancel": (channel, { consumerTag, noWait }) => {
+    channel.cancel(consumerTag);
+    if (!noWait) channel.reply("basic.cancel-ok", { consumerTag });
+  },
+  "basic.cancel-ok": () => undefined,
+
+  "basic.get": (channel, { queue: name, noAck }) => {
+    const queue = channel.queue(name);
+    const taken = queue.take();
+    if (taken === undefined) {
+      channel.reply("basic.get-empty", { clusterId: "" });
+      return;
+    }
+    const { position, sequence, bits } = taken;
+    const deliveryTag = ++channel.lastDeliveryTag;
+    queue.open(position, message);
+    channel.output.method(channel.number, "basic.get-ok", {
+      deliveryTag,
+      redelivered: (bits & REDELIVERED) !== 0,
+      exchange: message.exchange,
+      routingKey: message.routingKey,
+      messageCount: queue.readyCount,
+    });
+    channel.output.content(channel.number, message);
+    channel.connection.outputGrew();
+    if (noAck) queue.settle(position);
+    else
+      channel.unacked.add(
+        deliveryTag,
+        { queue, settled: () => undefined },
+        position,
+        sequence,
+        bits,
+      );
+  },
+
+  "basic.ack": (channel, { deliveryTag, multiple }) =>
+    settle(channel, deliveryTag, multiple, "ack"),
+  "basic.nack": (channel, { deliveryTag, multiple, requeue }) =>
+    settle(channel, deliveryTag, multiple, requeue ? "requeue" : "reject"),
+  "basic.reject": (channel, { deliveryTag, requeue }) =>
+    settle(channel, deliveryTag, false, requeue ? "requeue" : "reject"),
+
+  "basic.recover-async": (channel, { requeue }) => recover(channel, requeue),
+  "basic.recover": (channel, { requeue }) => {
+    recover(channel, requeue);
+    channel.reply("basic.recover-ok", {});
+  },
+};

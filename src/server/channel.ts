@@ -1,0 +1,159 @@
+/**
+ * A channel: the state that methods work on, and the frames of one conversation.
+ *
+ * It does not know sockets. Frames come from its connection and what it says goes to the connection's output; methods
+ * other than the few of the message path are looked up in the table of handlers. Errors are thrown: the connection
+ * turns them into a close.
+ */
+
+import { Content, EXPECT_METHOD, unexpectedMethod } from "../amqp/content.ts";
+import { AmqpError } from "../amqp/errors.ts";
+import type { MethodArguments, MethodName } from "../amqp/methods.ts";
+import type { Output } from "../amqp/output.ts";
+import { createReplyQueue } from "../broker/reply-queue.ts";
+import type { VirtualHost } from "../broker/vhost.ts";
+import type { Queue } from "../queue/queue.ts";
+import type { Connection } from "./connection.ts";
+import { ChannelConsumer, type ConsumerSpec } from "./consumer.ts";
+import { Publishing } from "./publishing.ts";
+import { settleAll } from "./settling.ts";
+import { Transaction } from "./transaction.ts";
+import { Unacked } from "./unacked.ts";
+
+export class Channel {
+  readonly number: number;
+  readonly connection: Connection;
+  readonly vhost: VirtualHost;
+  readonly output: Output;
+  readonly publishing: Publishing;
+  readonly unacked = new Unacked();
+  readonly content: Content;
+  readonly consumers = new Map<string, ChannelConsumer>();
+
+  lastDeliveryTag = 0;
+  /** Unacked messages on the channel at most, 0 without limit [basic.qos with global]. */
+  prefetch = 0;
+  /** For each consumer that starts from now on [basic.qos without global]. */
+  consumerPrefetch = 0;
+  /** The queue that an empty name stands for. */
+  lastQueue: string | undefined;
+  transaction: Transaction | undefined;
+  /** False when a close is under way: what comes then is dropped. */
+  isOpen = true;
+  #replyConsumer: ChannelConsumer | undefined;
+
+  constructor(number: number, connection: Connection, vhost: VirtualHost) {
+    this.number = number;
+    this.connection = connection;
+    this.vhost = vhost;
+    this.output = connection.output;
+    this.content = new Content(connection.host.settings.maxMessageSize);
+    this.publishing = new Publishing(this, vhost);
+  }
+
+  /** Says a method on this channel. */
+  reply<Name extends MethodName>(name: Name, args: MethodArguments<Name>): void {
+    this.output.method(this.number, name, args);
+    this.connection.outputGrew();
+  }
+
+  /** Throws UNEXPECTED_FRAME when the rest of a content is due. */
+  expectMethod(): void {
+    if (this.content.state !== EXPECT_METHOD) throw unexpectedMethod(this.content.state);
+  }
+
+  /** A content header frame's payload (borrowed). */
+  onHeader(buffer: Buffer, start: number, end: number): void {
+    if (this.content.addHeader(buffer, start, end)) this.#publish();
+  }
+
+  /** The next bytes of a body (borrowed). */
+  onBody(buffer: Buffer, start: number, end: number): void {
+    if (this.content.addBody(buffer, start, end)) this.#publish();
+  }
+
+  #publish(): void {
+    this.publishing.publish(this.content);
+    this.content.release();
+  }
+
+  /** The queue that a method names, where an empty name is the last one declared here. */
+  queueName(name: string): string {
+    if (name !== "") return name;
+    if (this.lastQueue === undefined)
+      throw new AmqpError("NOT_FOUND", "no previously declared queue");
+    return this.lastQueue;
+  }
+
+  /** The queue of that name, if this connection may use it. */
+  queue(name: string): Queue {
+    return this.vhost.queues.get(this.queueName(name), this.connection);
+  }
+
+  consume(queue: Queue, spec: ConsumerSpec): ChannelConsumer {
+    const consumer = new ChannelConsumer(this, queue, spec);
+    this.consumers.set(spec.consumerTag, consumer);
+    return consumer;
+  }
+
+  /** Consumes replies to this channel's requests [RabbitMQ: direct reply-to]. */
+  consumeReplies(spec: ConsumerSpec): ChannelConsumer {
+    if (this.#replyConsumer !== undefined)
+      throw new AmqpError("PRECONDITION_FAILED", "reply consumer already set");
+    if (!spec.noAck)
+      throw new AmqpError("PRECONDITION_FAILED", "reply consumer cannot acknowledge");
+    this.#replyConsumer = this.consume(createReplyQueue(this.vhost), spec);
+    return this.#replyConsumer;
+  }
+
+  /** The name that replies to this channel are sent to. */
+  replyQueueName(): string {
+    if (this.#replyConsumer === undefined) {
+      throw new AmqpError("PRECONDITION_FAILED", "fast reply consumer does not exist");
+    }
+    return this.#replyConsumer.queue.name;
+  }
+
+  /** Ends a consumer; what it has unacked stays so. */
+  cancel(consumerTag: string): void {
+    const consumer = this.consumers.get(consumerTag);
+    if (consumer === undefined) return;
+    this.consumers.delete(consumerTag);
+    consumer.cancelled = true;
+    consumer.queue.removeConsumer(consumer);
+    if (consumer === this.#replyConsumer) {
+      this.#replyConsumer = undefined;
+      this.vhost.queueUnused(consumer.queue);
+    }
+  }
+
+  /** A consumer's queue is gone. Its client is told if it understands [RabbitMQ: consumer_cancel_notify]. */
+  consumerLost(consumer: ChannelConsumer): void {
+    const { consumerTag } = consumer;
+    if (this.consumers.get(consumerTag) !== consumer) return;
+    this.consumers.delete(consumerTag);
+    if (consumer === this.#replyConsumer) this.#replyConsumer = undefined;
+    else if (this.isOpen && this.connection.notifiesCancel)
+      this.reply("basic.cancel", { consumerTag, noWait: true });
+  }
+
+  /** Consumers may have credit again: the prefetch has changed, or the connection can take more. */
+  wakeConsumers(): void {
+    for (const consumer of this.consumers.values()) consumer.wake();
+  }
+
+  startTransaction(): void {
+    this.transaction ??= new Transaction(this);
+  }
+
+  /** Ends the channel: its consumers leave, and what is unacked goes back to its queues. */
+  close(): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    this.transaction?.rollback();
+    const consumers = [...this.consumers.values()];
+    for (const { consumerTag } of consumers) this.cancel(consumerTag);
+    settleAll(this, this.unacked.takeAll(), "requeue");
+    this.content.release();
+  }
+}

@@ -1,0 +1,484 @@
+/**
+ * A connection: bytes in, frames to channels, bytes out at the end of the turn, and an end for every case.
+ *
+ * It works on any duplex stream and knows no listener. Within a turn what it has to say only collects in its output; a
+ * client that does not read stops its deliveries first and is then not read from either, so that it holds no more
+ * memory than the limits below. Whatever a client does wrong ends at `#fail`, with the close that RabbitMQ sends, and
+ * concerns nobody else.
+ */
+
+import type { Duplex } from "node:stream";
+import type { Content } from "../amqp/content.ts";
+import { AmqpError } from "../amqp/errors.ts";
+import { FRAME_HEARTBEAT, type FrameHandler, FrameParser } from "../amqp/frame-parser.ts";
+import { decodeMethod } from "../amqp/method-codec.ts";
+import { type Method, methodKey, methods } from "../amqp/methods.ts";
+import { Output, recycle } from "../amqp/output.ts";
+import type { Host } from "../broker/host.ts";
+import type { User } from "../broker/users.ts";
+import type { VirtualHost } from "../broker/vhost.ts";
+import type { Timer } from "../clock.ts";
+import type { TurnTask } from "../turn.ts";
+import { Channel } from "./channel.ts";
+import { handle } from "./handlers.ts";
+import {
+  Handshake,
+  type HandshakeResult,
+  PROTOCOL_HEADER_BYTES,
+  protocolHeader,
+} from "./handshake.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { settle } from "./settling.ts";
+
+/** Said and not yet written to the system: beyond it a connection gets no deliveries. */
+const OUTPUT_BYTES_CONGESTED = 1 << 20;
+/** Beyond it the connection is not read from, so that a client cannot ask for more than it takes. */
+const OUTPUT_BYTES_MAX = 8 << 20;
+/** Within a turn this much is written as soon as it is there: it is still warm, and the client can begin. */
+const OUTPUT_BYTES_EAGER = 1 << 17;
+/** How long a peer may take to answer connection.close, or to end its side after a close. */
+const CLOSE_TIMEOUT_MS = 5000;
+
+const PUBLISH = methodKey(...methods["basic.publish"].id);
+const ACK = methodKey(...methods["basic.ack"].id);
+const CHANNEL_OPEN = methodKey(...methods["channel.open"].id);
+const CHANNEL_CLOSE = methodKey(...methods["channel.close"].id);
+const CHANNEL_CLOSE_OK = methodKey(...methods["channel.close-ok"].id);
+const CONNECTION_CLOSE = methodKey(...methods["connection.close"].id);
+const CONNECTION_CLOSE_OK = methodKey(...methods["connection.close-ok"].id);
+
+type State = "header" | "handshake" | "running" | "closing" | "closed";
+
+export class Connection implements FrameHandler, TurnTask {
+  readonly host: Host;
+  readonly output: Output;
+  /** Where the client is: for the log. */
+  readonly peer: string;
+  readonly #stream: Duplex;
+  readonly #parser: FrameParser;
+  readonly #handshake: Handshake;
+  readonly #channels: (Channel | undefined)[] = [];
+  /** Channels that this side is closing: what comes for them is dropped until the client agrees. */
+  readonly #closingChannels = new Set<number>();
+  #state: State = "header";
+  #header: Buffer = Buffer.alloc(0);
+  /** The content whose ranges point into the chunk that is being read. */
+  #borrowing: Content | undefined;
+  #flushScheduled = false;
+  #timer: Timer | undefined;
+  #heartbeat: Heartbeat | undefined;
+  #session: HandshakeResult | undefined;
+  readonly #onEnd: (connection: Connection) => void;
+
+  /** Deliveries have to wait until the client has read some of what it was sent. */
+  congested = false;
+  #paused = false;
+
+  constructor(stream: Duplex, host: Host, peer: string, onEnd: (connection: Connection) => void) {
+    this.#stream = stream;
+    this.host = host;
+    this.peer = peer;
+    this.#onEnd = onEnd;
+    this.output = new Output(host.settings.frameMax);
+    this.#handshake = new Handshake(host);
+    this.#parser = new FrameParser(this, this.#handshake.frameMax);
+    this.#timer = host.clock.setTimer(host.settings.handshakeTimeoutMs, () =>
+      this.#handshakeTimedOut(),
+    );
+    stream.on("data", (chunk: Buffer) => this.#onData(chunk));
+    stream.on("drain", () => this.#onDrain());
+    stream.on("error", (error: Error) =>
+      host.log.debug({ peer, error: error.message }, "connection error"),
+    );
+    stream.on("end", () => this.#stream.end());
+    stream.on("close", () => this.#onClose());
+  }
+
+  get user(): User {
+    return this.#session!.user;
+  }
+
+  get vhost(): VirtualHost {
+    return this.#session!.vhost;
+  }
+
+  /** Whether the client wants to be told when a consumer ends by itself. */
+  get notifiesCancel(): boolean {
+    return this.#session!.notifiesCancel;
+  }
+
+  #onData(chunk: Buffer): void {
+    this.#heartbeat?.received();
+    if (this.#state === "closed") return;
+    try {
+      this.#parser.push(this.#state === "header" ? this.#takeHeader(chunk) : chunk);
+    } catch (error) {
+      // The stream cannot be followed any further.
+      this.#parser.stop();
+      this.#fail(error, 0, 0);
+    }
+    this.#borrowing?.detach();
+    this.#borrowing = undefined;
+  }
+
+  /** Reads the protocol header and returns what follows it. */
+  #takeHeader(chunk: Buffer): Buffer {
+    this.#header = Buffer.concat([this.#header, chunk]);
+    if (this.#header.length < PROTOCOL_HEADER_BYTES) return Buffer.alloc(0);
+    const header = this.#header.subarray(0, PROTOCOL_HEADER_BYTES);
+    const rest = this.#header.subarray(PROTOCOL_HEADER_BYTES);
+    this.#header = Buffer.alloc(0);
+    const answer = protocolHeader(header);
+    if (answer === undefined) {
+      this.#state = "handshake";
+      this.output.method(0, "connection.start", this.#handshake.start());
+      this.outputGrew();
+      return rest;
+    }
+    const hint = /^[A-Z]+ \//.test(header.toString("latin1"))
+      ? ": the client seems to speak HTTP"
+      : "";
+    this.host.log.warn(
+      { peer: this.peer },
+      `bad protocol header${hint}; AMQP 0-9-1 is spoken here`,
+    );
+    this.output.raw(answer, 0, answer.length);
+    this.#end();
+    return Buffer.alloc(0);
+  }
+
+  onMethodFrame(number: number, buffer: Buffer, start: number, end: number): void {
+    if (end - start < 4)
+      throw new AmqpError("SYNTAX_ERROR", "cannot decode: a method frame too short");
+    const key = buffer.readInt32BE(start);
+    try {
+      const channel = this.#channels[number];
+      if (this.#state === "running" && channel?.isOpen)
+        this.#channelMethod(channel, key, buffer, start, end);
+      else this.#otherMethod(number, key, buffer, start, end);
+    } catch (error) {
+      this.#fail(error, number, key);
+    }
+  }
+
+  #channelMethod(channel: Channel, key: number, buffer: Buffer, start: number, end: number): void {
+    channel.expectMethod();
+    if (key === PUBLISH) {
+      if (this.#borrowing !== channel.content) {
+        this.#borrowing?.detach();
+        this.#borrowing = channel.content;
+      }
+      channel.content.begin(buffer, start, end);
+    } else if (key === ACK && end - start === 13) {
+      const deliveryTag = buffer.readUInt32BE(start + 4) * 2 ** 32 + buffer.readUInt32BE(start + 8);
+      settle(channel, deliveryTag, (buffer[start + 12]! & 1) !== 0, "ack");
+    } else if (key === CHANNEL_OPEN) {
+      throw new AmqpError("CHANNEL_ERROR", "second 'channel.open' seen");
+    } else if (key === CHANNEL_CLOSE) {
+      this.#channelClosedByClient(channel);
+    } else if (key !== CHANNEL_CLOSE_OK) {
+      handle(channel, decodeMethod(buffer, start, end));
+    }
+  }
+
+  /** Methods of the connection, those that open and close channels, and those that come too early or too late. */
+  #otherMethod(number: number, key: number, buffer: Buffer, start: number, end: number): void {
+    if (this.#state === "closing" || this.#state === "closed") {
+      if (key === CONNECTION_CLOSE && number === 0) this.#answerClose();
+      else if (key === CONNECTION_CLOSE_OK && number === 0) this.#end();
+      return;
+    }
+    if (this.#closingChannels.has(number)) {
+      this.#closingChannelMethod(number, key);
+      return;
+    }
+    if (number === 0) {
+      this.#connectionMethod(decodeMethod(buffer, start, end));
+    } else if (this.#state !== "running") {
+      throw new AmqpError(
+        "CHANNEL_ERROR",
+        `unexpected method in connection state ${this.#handshake.state}`,
+      );
+    } else if (key === CHANNEL_OPEN) {
+      this.#openChannel(number);
+    } else if (key === CHANNEL_CLOSE) {
+      // A client that closes what is closed already gets its answer [RabbitMQ].
+      this.output.method(number, "channel.close-ok", {});
+      this.outputGrew();
+    } else if (key !== CHANNEL_CLOSE_OK) {
+      throw new AmqpError("CHANNEL_ERROR", "expected 'channel.open'");
+    }
+  }
+
+  #closingChannelMethod(number: number, key: number): void {
+    if (key === CHANNEL_CLOSE) {
+      this.output.method(number, "channel.close-ok", {});
+      this.outputGrew();
+    } else if (key === CHANNEL_CLOSE_OK) {
+      this.#closingChannels.delete(number);
+    }
+  }
+
+  #connectionMethod(method: Method): void {
+    if (method.name === "connection.close") {
+      this.#answerClose();
+    } else if (this.#state === "handshake") {
+      this.#handshakeMethod(method);
+    } else if (method.name === "connection.update-secret") {
+      this.output.method(0, "connection.update-secret-ok", {});
+      this.outputGrew();
+    } else {
+      throw new AmqpError("CHANNEL_ERROR", "unexpected method in connection state running");
+    }
+  }
+
+  #handshakeMethod(method: Method): void {
+    const reply = this.#handshake.receive(method);
+    if (reply.name === "refused") {
+      // Without the capability a client takes a closed socket for a refusal [RabbitMQ].
+      this.host.log.warn(
+        { peer: this.peer, user: reply.userName },
+        "login refused: wrong user name or password",
+      );
+      if (reply.error === undefined) this.#end();
+      else this.#close(reply.error, 0);
+      return;
+    }
+    if (reply.name === "connection.tune") {
+      this.output.method(0, reply.name, reply.arguments);
+    } else if (reply.name === "tuned") {
+      this.output.frameMax = reply.frameMax;
+      this.#parser.limitFrames(reply.frameMax);
+      this.#startHeartbeat(reply.heartbeat);
+    } else {
+      this.#opened(reply.result);
+    }
+    this.outputGrew();
+  }
+
+  #startHeartbeat(seconds: number): void {
+    if (seconds === 0) return;
+    const { clock, turn, log } = this.host;
+    this.#heartbeat = new Heartbeat(seconds, clock, turn, {
+      send: () => {
+        this.output.frame(FRAME_HEARTBEAT, 0, this.#header, 0, 0);
+        this.outputGrew();
+      },
+      expired: () => {
+        log.warn({ peer: this.peer }, `missed heartbeats from client, timeout: ${seconds}s`);
+        this.#stream.destroy();
+      },
+    });
+  }
+
+  #opened(result: HandshakeResult): void {
+    this.#session = result;
+    this.#state = "running";
+    this.#timer?.cancel();
+    this.output.method(0, "connection.open-ok", { knownHosts: "" });
+    const { user, vhost } = result;
+    this.host.log.info(
+      { peer: this.peer, user: user.name, vhost: vhost.name },
+      "connection opened",
+    );
+  }
+
+  #openChannel(number: number): void {
+    const { channelMax } = this.#handshake;
+    if (number > channelMax) {
+      throw new AmqpError(
+        "NOT_ALLOWED",
+        `number of channels opened (${channelMax}) has reached the negotiated channel_max (${channelMax})`,
+      );
+    }
+    this.#channels[number] = new Channel(number, this, this.vhost);
+    this.output.method(number, "channel.open-ok", { channelId: Buffer.alloc(0) });
+    this.outputGrew();
+  }
+
+  #channelClosedByClient(channel: Channel): void {
+    this.#removeChannel(channel);
+    this.output.method(channel.number, "channel.close-ok", {});
+    this.outputGrew();
+  }
+
+  #removeChannel(channel: Channel): void {
+    this.#channels[channel.number] = undefined;
+    if (this.#borrowing === channel.content) this.#borrowing = undefined;
+    channel.close();
+  }
+
+  onHeaderFrame(number: number, buffer: Buffer, start: number, end: number): void {
+    this.#onContent(number, buffer, start, end, true);
+  }
+
+  onBodyBytes(number: number, buffer: Buffer, start: number, end: number): void {
+    this.#onContent(number, buffer, start, end, false);
+  }
+
+  #onContent(number: number, buffer: Buffer, start: number, end: number, isHeader: boolean): void {
+    if (this.#state === "closing" || this.#state === "closed") return;
+    const channel = this.#channels[number];
+    try {
+      if (channel === undefined) {
+        if (!this.#closingChannels.has(number)) throw unexpectedContent(this.#state, number);
+      } else if (isHeader) {
+        channel.onHeader(buffer, start, end);
+      } else {
+        channel.onBody(buffer, start, end);
+      }
+    } catch (error) {
+      this.#fail(error, number, PUBLISH);
+    }
+  }
+
+  onHeartbeat(): void {}
+
+  /** Something was added to the output: it leaves at the end of the turn, or now when it is much. */
+  outputGrew(): void {
+    if (this.output.bytes >= OUTPUT_BYTES_EAGER) this.#flush();
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    this.host.turn.flushSocket(this);
+  }
+
+  endTurn(): void {
+    this.#flushScheduled = false;
+    this.#flush();
+  }
+
+  #flush(): void {
+    if (this.output.bytes === 0 || this.#stream.destroyed) return;
+    const batch = this.output.take();
+    this.#heartbeat?.sent();
+    const stream = this.#stream;
+    const last = batch.parts.length - 1;
+    if (last > 0) stream.cork();
+    for (let index = 0; index < last; index++) stream.write(batch.parts[index]);
+    stream.write(batch.parts[last], () => recycle(batch));
+    if (last > 0) stream.uncork();
+    this.congested = stream.writableLength >= OUTPUT_BYTES_CONGESTED;
+    if (stream.writableLength >= OUTPUT_BYTES_MAX && !this.#paused) {
+      this.#paused = true;
+      stream.pause();
+    }
+  }
+
+  #onDrain(): void {
+    if (this.#paused) {
+      this.#paused = false;
+      this.#stream.resume();
+    }
+    if (!this.congested) return;
+    this.congested = false;
+    for (const channel of this.#channels) channel?.wakeConsumers();
+  }
+
+  /** The one place where an error becomes a close. `key` is the failing method's, 0 when there is none. */
+  #fail(error: unknown, number: number, key: number): void {
+    if (this.#state === "closing" || this.#state === "closed") return;
+    let amqpError: AmqpError;
+    if (error instanceof AmqpError) {
+      amqpError = error;
+    } else {
+      this.host.log.error({ peer: this.peer, error }, "internal error while serving a method");
+      amqpError = new AmqpError("INTERNAL_ERROR", "the broker's log says more");
+    }
+    const channel = this.#channels[number];
+    if (amqpError.closes === "channel" && channel?.isOpen)
+      this.#closeChannel(channel, amqpError, key);
+    else this.#close(amqpError, key);
+  }
+
+  #closeChannel(channel: Channel, error: AmqpError, key: number): void {
+    this.host.log.warn({ peer: this.peer, channel: channel.number }, error.logText);
+    this.#removeChannel(channel);
+    this.#closingChannels.add(channel.number);
+    this.output.method(channel.number, "channel.close", {
+      replyCode: error.replyCode,
+      replyText: error.replyText,
+      classId: key >>> 16,
+      methodId: key & 0xffff,
+    });
+    this.outputGrew();
+  }
+
+  /** Closes the connection from this side, for an error or because the broker wants it. */
+  #close(error: AmqpError, key: number): void {
+    this.host.log.warn({ peer: this.peer }, error.logText);
+    const wasOpen = this.#state !== "header";
+    this.#release();
+    this.#state = "closing";
+    if (wasOpen) {
+      this.output.method(0, "connection.close", {
+        replyCode: error.replyCode,
+        replyText: error.replyText,
+        classId: key >>> 16,
+        methodId: key & 0xffff,
+      });
+      this.outputGrew();
+    }
+    this.#timer?.cancel();
+    this.#timer = this.host.clock.setTimer(CLOSE_TIMEOUT_MS, () => this.#stream.destroy());
+  }
+
+  /** Asks the client to go, as when the broker stops or an operator wants it. */
+  close(error: AmqpError): void {
+    if (this.#state === "closing" || this.#state === "closed") return;
+    this.#close(error, 0);
+  }
+
+  /** Drops the connection without a word. */
+  destroy(): void {
+    this.#stream.destroy();
+  }
+
+  /** The client closes: everything it had is gone before it hears so. */
+  #answerClose(): void {
+    this.#release();
+    this.output.method(0, "connection.close-ok", {});
+    this.#end();
+  }
+
+  /** Sends what has been said, then ends this side, and the other one too if it does not. */
+  #end(): void {
+    this.#state = "closed";
+    this.#parser.stop();
+    this.#flush();
+    this.#stream.end();
+    this.#timer?.cancel();
+    this.#timer = this.host.clock.setTimer(CLOSE_TIMEOUT_MS, () => this.#stream.destroy());
+  }
+
+  #handshakeTimedOut(): void {
+    this.host.log.warn(
+      { peer: this.peer },
+      "handshake timed out: the client did not open the connection in time",
+    );
+    this.#stream.destroy();
+  }
+
+  /** Gives back what the connection holds: channels first, then its exclusive queues. */
+  #release(): void {
+    this.#heartbeat?.stop();
+    for (const channel of this.#channels) {
+      if (channel !== undefined) this.#removeChannel(channel);
+    }
+    this.#session?.vhost.connectionClosed(this);
+  }
+
+  #onClose(): void {
+    this.#timer?.cancel();
+    if (this.#state === "running")
+      this.host.log.info({ peer: this.peer }, "connection closed by the client's end");
+    this.#release();
+    this.#state = "closed";
+    this.#onEnd(this);
+  }
+}
+
+function unexpectedContent(state: State, number: number): AmqpError {
+  if (state === "running" && number !== 0)
+    return new AmqpError("CHANNEL_ERROR", "expected 'channel.open'");
+  return new AmqpError("UNEXPECTED_FRAME", "expected method frame, got non method frame instead");
+}

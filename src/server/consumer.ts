@@ -1,0 +1,94 @@
+/**
+ * A consumer: the link from a queue to the channel that asked for its messages.
+ *
+ * It has credit while its prefetch and the channel's are not used up and its connection can take more. It turns a position
+ * into a delivery and remembers what has to be settled.
+ */
+
+import { deliverTemplate } from "../amqp/output.ts";
+import { StoredMessage } from "../amqp/stored-message.ts";
+import type { Consumer } from "../queue/consumers.ts";
+import type { Queue } from "../queue/queue.ts";
+import { REDELIVERED } from "../queue/ready.ts";
+import type { Channel } from "./channel.ts";
+import type { DeliverySource } from "./unacked.ts";
+
+export interface ConsumerSpec {
+  readonly consumerTag: string;
+  readonly noAck: boolean;
+  readonly exclusive: boolean;
+  readonly priority: number;
+  /** Unacked messages at most; 0 is without limit. */
+  readonly prefetch: number;
+}
+
+/** One for all: a delivery uses it and is done with it. */
+const message = new StoredMessage();
+
+export class ChannelConsumer implements Consumer, DeliverySource {
+  readonly consumerTag: string;
+  readonly queue: Queue;
+  readonly noAck: boolean;
+  readonly exclusive: boolean;
+  readonly priority: number;
+  readonly prefetch: number;
+  rotates = false;
+  /** Whether it has left its queue; what it still has unacked can be settled all the same. */
+  cancelled = false;
+  unackedCount = 0;
+  readonly #channel: Channel;
+  readonly #template: Buffer;
+
+  constructor(channel: Channel, queue: Queue, spec: ConsumerSpec) {
+    this.#channel = channel;
+    this.queue = queue;
+    this.consumerTag = spec.consumerTag;
+    this.noAck = spec.noAck;
+    this.exclusive = spec.exclusive;
+    this.priority = spec.priority;
+    this.prefetch = spec.prefetch;
+    this.#template = deliverTemplate(channel.number, spec.consumerTag);
+  }
+
+  hasCredit(): boolean {
+    const channel = this.#channel;
+    if (channel.connection.congested) return false;
+    if (this.noAck) return true;
+    if (this.prefetch > 0 && this.unackedCount >= this.prefetch) return false;
+    return channel.prefetch === 0 || channel.unacked.count < channel.prefetch;
+  }
+
+  deliver(position: number, sequence: number, bits: number): void {
+    const channel = this.#channel;
+    const deliveryTag = ++channel.lastDeliveryTag;
+    this.queue.open(position, message);
+    channel.connection.output.deliver(
+      this.#template,
+      deliveryTag,
+      (bits & REDELIVERED) !== 0,
+      message,
+    );
+    if (this.noAck) {
+      this.queue.settle(position);
+    } else {
+      this.unackedCount++;
+      channel.unacked.add(deliveryTag, this, position, sequence, bits);
+    }
+    channel.connection.outputGrew();
+  }
+
+  settled(): void {
+    this.unackedCount--;
+    this.wake();
+  }
+
+  /** It may have credit again. */
+  wake(): void {
+    if (!this.rotates && !this.cancelled) this.queue.consumerReady(this);
+  }
+
+  queueDeleted(): void {
+    this.cancelled = true;
+    this.#channel.consumerLost(this);
+  }
+}

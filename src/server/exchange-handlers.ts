@@ -1,0 +1,45 @@
+/** The methods of exchanges [exchange]. */
+
+import { AmqpError } from "../amqp/errors.ts";
+import type { Channel } from "./channel.ts";
+import type { ChannelMethodName, HandlersOf } from "./handlers.ts";
+
+/** Where an exchange is bound to; the default exchange takes part in no binding. */
+function destination(channel: Channel, name: string) {
+  if (name === "")
+    throw new AmqpError("ACCESS_REFUSED", "operation not permitted on the default exchange");
+  return channel.vhost.exchanges.get(name);
+}
+
+export const exchangeHandlers: HandlersOf<Extract<ChannelMethodName, `exchange.${string}`>> = {
+  "exchange.declare": (channel, args) => {
+    const { exchanges } = channel.vhost;
+    if (args.passive) exchanges.get(args.exchange);
+    else exchanges.declare({ ...args, name: args.exchange });
+    if (!args.noWait) channel.reply("exchange.declare-ok", {});
+  },
+
+  "exchange.delete": (channel, { exchange, ifUnused, noWait }) => {
+    channel.vhost.exchanges.delete(exchange, ifUnused);
+    if (!noWait) channel.reply("exchange.delete-ok", {});
+  },
+
+  "exchange.bind": (channel, args) => {
+    const { exchanges } = channel.vhost;
+    exchanges.bind(
+      args.source,
+      destination(channel, args.destination),
+      args.routingKey,
+      args.arguments,
+    );
+    if (!args.noWait) channel.reply("exchange.bind-ok", {});
+  },
+
+  "exchange.unbind": (channel, args) => {
+    const { exchanges } = channel.vhost;
+    const bound =
+      args.destination === "" ? destination(channel, "") : exchanges.find(args.destination);
+    if (bound !== undefined) exchanges.unbind(args.source, bound, args.routingKey, args.arguments);
+    if (!args.noWait) channel.reply("exchange.unbind-ok", {});
+  },
+};

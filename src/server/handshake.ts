@@ -1,0 +1,169 @@
+/**
+ * From the protocol header to connection.open: who the client is, what it can do, which limits hold.
+ *
+ * A state machine without socket: methods in, replies out. What it refuses it throws; RabbitMQ drops the socket for some of
+ * these mistakes, a close that says why is kinder and is understood by every client.
+ */
+
+import { AmqpError } from "../amqp/errors.ts";
+import type { FieldTable } from "../amqp/field-table.ts";
+import type { Method, MethodArguments } from "../amqp/methods.ts";
+import type { Host } from "../broker/host.ts";
+import type { User } from "../broker/users.ts";
+import type { VirtualHost } from "../broker/vhost.ts";
+import { FRAME_MAX_LEAST, FRAME_MAX_LEAST_RABBITMQ } from "../config.ts";
+import { type Credentials, mechanisms } from "./mechanisms.ts";
+import { serverProperties } from "./server-properties.ts";
+
+export const PROTOCOL_HEADER_BYTES = 8;
+const AMQP_0_9_1 = Buffer.from([0x41, 0x4d, 0x51, 0x50, 0, 0, 9, 1]);
+/** An old spelling of 0-9, which RabbitMQ takes for 0-9-1. */
+const AMQP_0_9 = Buffer.from([0x41, 0x4d, 0x51, 0x50, 1, 1, 0, 9]);
+
+/** Frames before the limits are agreed on. */
+const INITIAL_FRAME_MAX = 8192;
+
+/** Undefined when the header is right, else the header to answer with before the end. */
+export function protocolHeader(header: Buffer): Buffer | undefined {
+  return header.equals(AMQP_0_9_1) || header.equals(AMQP_0_9) ? undefined : AMQP_0_9_1;
+}
+
+/** What a connection is once it is open. */
+export interface HandshakeResult {
+  readonly user: User;
+  readonly vhost: VirtualHost;
+  readonly clientProperties: FieldTable;
+  /** Whether the client wants basic.cancel from the server. */
+  readonly notifiesCancel: boolean;
+}
+
+export type HandshakeReply =
+  | { name: "connection.tune"; arguments: MethodArguments<"connection.tune"> }
+  | { name: "tuned"; frameMax: number; heartbeat: number }
+  | { name: "opened"; result: HandshakeResult }
+  /** Without `error` the client would not understand one. */
+  | { name: "refused"; userName: string; error: AmqpError | undefined };
+
+export class Handshake {
+  readonly #host: Host;
+  /** As RabbitMQ names the states in its texts. */
+  state: "starting" | "tuning" | "opening" | "running" = "starting";
+  frameMax = INITIAL_FRAME_MAX;
+  channelMax: number;
+  #user: User | undefined;
+  #clientProperties: FieldTable = new Map();
+
+  constructor(host: Host) {
+    this.#host = host;
+    this.channelMax = host.settings.channelMax;
+  }
+
+  /** The server's first word. */
+  start(): MethodArguments<"connection.start"> {
+    return {
+      versionMajor: 0,
+      versionMinor: 9,
+      serverProperties: serverProperties(),
+      mechanisms: Buffer.from([...mechanisms.keys()].join(" ")),
+      locales: Buffer.from("en_US"),
+    };
+  }
+
+  /** Takes the client's next method. */
+  receive(method: Method): HandshakeReply {
+    if (method.name === "connection.start-ok" && this.state === "starting")
+      return this.#startOk(method.arguments);
+    if (method.name === "connection.tune-ok" && this.state === "tuning")
+      return this.#tuneOk(method.arguments);
+    if (method.name === "connection.open" && this.state === "opening")
+      return this.#open(method.arguments);
+    throw new AmqpError("CHANNEL_ERROR", `unexpected method in connection state ${this.state}`);
+  }
+
+  #startOk(args: MethodArguments<"connection.start-ok">): HandshakeReply {
+    const mechanism = mechanisms.get(args.mechanism);
+    if (mechanism === undefined) {
+      throw new AmqpError(
+        "COMMAND_INVALID",
+        `unknown authentication mechanism '${args.mechanism}'`,
+      );
+    }
+    this.#clientProperties = args.clientProperties;
+    const credentials = mechanism(args.response);
+    const user = this.#host.users.authenticate(credentials.userName, credentials.password);
+    if (user === undefined) return this.#refuse(credentials, args.mechanism);
+    this.#user = user;
+    this.state = "tuning";
+    const { channelMax, frameMax, heartbeat } = this.#host.settings;
+    return { name: "connection.tune", arguments: { channelMax, frameMax, heartbeat } };
+  }
+
+  #refuse(credentials: Credentials, mechanism: string): HandshakeReply {
+    const understands = hasCapability(this.#clientProperties, "authentication_failure_close");
+    const error = new AmqpError(
+      "ACCESS_REFUSED",
+      `Login was refused using authentication mechanism ${mechanism}. For details see the broker logfile.`,
+    );
+    return {
+      name: "refused",
+      userName: credentials.userName,
+      error: understands ? error : undefined,
+    };
+  }
+
+  /** The client's answer counts, within the server's limits. */
+  #tuneOk({
+    channelMax,
+    frameMax,
+    heartbeat,
+  }: MethodArguments<"connection.tune-ok">): HandshakeReply {
+    const { settings, log } = this.#host;
+    checkLimit("channel_max", channelMax, 1, settings.channelMax);
+    checkLimit("frame_max", frameMax, FRAME_MAX_LEAST, settings.frameMax);
+    if (frameMax < FRAME_MAX_LEAST_RABBITMQ) {
+      log.warn(
+        { frameMax },
+        `frame_max below ${FRAME_MAX_LEAST_RABBITMQ}: RabbitMQ 4.1 and later refuse this client`,
+      );
+    }
+    this.channelMax = channelMax;
+    this.frameMax = frameMax;
+    this.state = "opening";
+    return { name: "tuned", frameMax, heartbeat };
+  }
+
+  #open({ virtualHost }: MethodArguments<"connection.open">): HandshakeReply {
+    const vhost = this.#host.virtualHost(virtualHost);
+    if (vhost === undefined) throw new AmqpError("NOT_ALLOWED", `vhost ${virtualHost} not found`);
+    this.state = "running";
+    const clientProperties = this.#clientProperties;
+    const notifiesCancel = hasCapability(clientProperties, "consumer_cancel_notify");
+    return {
+      name: "opened",
+      result: { user: this.#user!, vhost, clientProperties, notifiesCancel },
+    };
+  }
+}
+
+function checkLimit(name: string, value: number, least: number, most: number): void {
+  const shown = value === 0 ? "0 (no limit)" : String(value);
+  if (value === 0 || value > most) {
+    throw new AmqpError(
+      "NOT_ALLOWED",
+      `negotiated ${name} = ${shown} is higher than the maximum allowed value (${most})`,
+    );
+  }
+  if (value < least) {
+    throw new AmqpError(
+      "NOT_ALLOWED",
+      `negotiated ${name} = ${shown} is lower than the minimum allowed value (${least})`,
+    );
+  }
+}
+
+function hasCapability(clientProperties: FieldTable, name: string): boolean {
+  const capabilities = clientProperties.get("capabilities");
+  if (capabilities?.type !== "F") return false;
+  const capability = capabilities.value.get(name);
+  return capability?.type === "t" && capability.value;
+}

@@ -1,0 +1,47 @@
+/** The table of SASL mechanisms: how a client's first response is read. One more is one entry here. */
+
+import { ByteReader } from "../amqp/byte-reader.ts";
+import { AmqpError } from "../amqp/errors.ts";
+import { readTableEntries } from "../amqp/field-table.ts";
+import { erlangBinary } from "../amqp/type-names.ts";
+
+export interface Credentials {
+  readonly userName: string;
+  readonly password: Buffer;
+}
+
+type Mechanism = (response: Buffer) => Credentials;
+
+/** The client sees what it sent as RabbitMQ shows it; the log does not, for there may be a password in it. */
+function invalid(response: Buffer): AmqpError {
+  return new AmqpError(
+    "SYNTAX_ERROR",
+    `response ${erlangBinary(response)} invalid`,
+    "malformed login response",
+  );
+}
+
+/** `authorization id NUL user NUL password`; the first is ignored [RFC 4616; RabbitMQ]. */
+function plain(response: Buffer): Credentials {
+  const first = response.indexOf(0);
+  const second = response.indexOf(0, first + 1);
+  if (first < 0 || second < 0) throw invalid(response);
+  return {
+    userName: response.toString("utf8", first + 1, second),
+    password: response.subarray(second + 1),
+  };
+}
+
+/** A table's entries without length, with LOGIN and PASSWORD. */
+function amqplain(response: Buffer): Credentials {
+  const table = readTableEntries(new ByteReader(response));
+  const login = table.get("LOGIN");
+  const password = table.get("PASSWORD");
+  if (login?.type !== "S" || password?.type !== "S") throw invalid(response);
+  return { userName: login.value.toString(), password: password.value };
+}
+
+export const mechanisms: ReadonlyMap<string, Mechanism> = new Map([
+  ["PLAIN", plain],
+  ["AMQPLAIN", amqplain],
+]);

@@ -1,0 +1,213 @@
+/**
+ * The way in: from a complete content to queues, and back to the publisher as return, ack or nack.
+ *
+ * Publishers mostly publish to the same exchange with the same key again, so the last routing is remembered by its bytes
+ * and by the generation of the topology. Confirms go out at the end of the turn, as few as possible, when the store says
+ * that what they promise is true.
+ */
+
+import { decodeUtf8 } from "../amqp/byte-reader.ts";
+import type { Content } from "../amqp/content.ts";
+import { AmqpError } from "../amqp/errors.ts";
+import { FRAME_BODY, FRAME_HEADER, FRAME_OVERHEAD_BYTES } from "../amqp/frame-parser.ts";
+import { exchangeIn } from "../broker/names.ts";
+import { Publication } from "../broker/publication.ts";
+import { REPLY_QUEUE } from "../broker/reply-queue.ts";
+import type { VirtualHost } from "../broker/vhost.ts";
+import type { Queue } from "../queue/queue.ts";
+import type { TurnTask } from "../turn.ts";
+import type { Channel } from "./channel.ts";
+
+/** Exchange and routing key, two shortstrs. */
+const ROUTING_BYTES_MAX = 512;
+const NO_QUEUES: readonly Queue[] = [];
+
+/** What has been published in one place the last time, so that the next message need not be looked at again. */
+class LastRouting {
+  readonly bytes = Buffer.allocUnsafeSlow(ROUTING_BYTES_MAX);
+  length = -1;
+  generation = -1;
+  /** Undefined when the queues depend on more than exchange and routing key. */
+  queues: readonly Queue[] | undefined = undefined;
+
+  holds(content: Content, generation: number): boolean {
+    const { routingBuffer, routingStart, routingEnd } = content;
+    if (this.generation !== generation || this.length !== routingEnd - routingStart) return false;
+    const { bytes } = this;
+    for (let index = 0, from = routingStart; from < routingEnd; index++, from++) {
+      if (bytes[index] !== routingBuffer[from]) return false;
+    }
+    return true;
+  }
+
+  keep(content: Content, generation: number): void {
+    const { routingBuffer, routingStart, routingEnd } = content;
+    routingBuffer.copy(this.bytes, 0, routingStart, routingEnd);
+    this.length = routingEnd - routingStart;
+    this.generation = generation;
+    this.queues = undefined;
+  }
+}
+
+export class Publishing implements TurnTask {
+  readonly #channel: Channel;
+  readonly #vhost: VirtualHost;
+  readonly #publication = new Publication();
+  readonly #last = new LastRouting();
+
+  #confirming = false;
+  /** Publishes since confirm.select: the number of the last one. */
+  #published = 0;
+  /** The last one that has been acked or nacked. */
+  #confirmed = 0;
+  /** Numbers of those that a queue has refused, in order, not nacked yet. */
+  #refused: number[] = [];
+  #confirmScheduled = false;
+
+  constructor(channel: Channel, vhost: VirtualHost) {
+    this.#channel = channel;
+    this.#vhost = vhost;
+  }
+
+  get confirming(): boolean {
+    return this.#confirming;
+  }
+
+  /** From now on publishes are counted and confirmed [confirm.select]. */
+  startConfirming(): void {
+    this.#confirming = true;
+  }
+
+  /** A message has arrived whole. Its buffers are borrowed. */
+  publish(content: Content): void {
+    if (content.immediate) throw new AmqpError("NOT_IMPLEMENTED", "immediate=true");
+    if (content.tooLarge) throw this.#tooLarge(content.bodyBytes);
+    const publication = this.#publication;
+    if (!this.#last.holds(content, this.#vhost.generation)) this.#findExchange(content);
+    publication.load(content);
+    this.#checkProperties(publication);
+    const queues = this.#route(publication);
+    const { transaction } = this.#channel;
+    if (transaction === undefined) this.#hand(publication, queues, content.mandatory);
+    else transaction.publish(publication, queues, content.mandatory);
+  }
+
+  /** Hands a routed message to its queues, or back to the publisher when there are none and it is mandatory. */
+  #hand(publication: Publication, queues: readonly Queue[], mandatory: boolean): void {
+    if (queues.length === 0 && mandatory) this.returnUnroutable(publication);
+    const accepted = queues.length === 0 || this.#vhost.enqueue(publication, queues);
+    if (this.#confirming) this.#noteConfirm(accepted);
+  }
+
+  #tooLarge(bodyBytes: number): AmqpError {
+    const { maxMessageSize } = this.#channel.connection.host.settings;
+    return new AmqpError(
+      "PRECONDITION_FAILED",
+      `message size ${bodyBytes} is larger than configured max size ${maxMessageSize}`,
+    );
+  }
+
+  #findExchange(content: Content): void {
+    const { routingBuffer, routingStart, routingEnd } = content;
+    const publication = this.#publication;
+    const routingKeyAt = routingStart + 1 + routingBuffer[routingStart]!;
+    const name = decodeUtf8(routingBuffer, routingStart + 1, routingKeyAt);
+    publication.routingKey = decodeUtf8(routingBuffer, routingKeyAt + 1, routingEnd);
+    this.#last.length = -1;
+    publication.exchange = this.#vhost.exchanges.get(name);
+    if (publication.exchange.internal) {
+      throw new AmqpError(
+        "ACCESS_REFUSED",
+        `cannot publish to internal ${exchangeIn(this.#vhost.name, name)}`,
+      );
+    }
+    this.#last.keep(content, this.#vhost.generation);
+  }
+
+  #checkProperties(publication: Publication): void {
+    const { properties } = publication;
+    if (properties.userId.start >= 0) this.#checkUserId(properties.text(properties.userId)!);
+    if (properties.replyTo.start >= 0 && properties.text(properties.replyTo) === REPLY_QUEUE) {
+      publication.rewrite({ replyTo: this.#channel.replyQueueName() });
+    }
+  }
+
+  #checkUserId(userId: string): void {
+    const { user } = this.#channel.connection;
+    if (userId === user.name || user.impersonates) return;
+    throw new AmqpError(
+      "PRECONDITION_FAILED",
+      `user_id property set to '${userId}' but authenticated user was '${user.name}'`,
+    );
+  }
+
+  #route(publication: Publication): readonly Queue[] {
+    const last = this.#last;
+    if (publication.properties.hasSenderSelectedKeys) return this.#vhost.route(publication);
+    if (last.queues !== undefined) return last.queues;
+    const queues = this.#vhost.route(publication);
+    if (publication.exchange.routesByKeyAlone)
+      last.queues = queues.length === 0 ? NO_QUEUES : queues;
+    return queues;
+  }
+
+  /** Sends a message back [basic.return]. */
+  returnUnroutable(publication: Publication): void {
+    const { output, number } = this.#channel;
+    const { source } = publication;
+    output.method(number, "basic.return", {
+      replyCode: 312,
+      replyText: "NO_ROUTE",
+      exchange: publication.exchange.name,
+      routingKey: publication.routingKey,
+    });
+    output.frame(FRAME_HEADER, number, source.headerBuffer, source.headerStart, source.headerEnd);
+    const pieceBytes = output.frameMax - FRAME_OVERHEAD_BYTES;
+    for (let from = source.bodyStart; from < source.bodyEnd; from += pieceBytes) {
+      output.frame(
+        FRAME_BODY,
+        number,
+        source.bodyBuffer,
+        from,
+        Math.min(source.bodyEnd, from + pieceBytes),
+      );
+    }
+    this.#channel.connection.outputGrew();
+  }
+
+  #noteConfirm(accepted: boolean): void {
+    this.#published++;
+    if (!accepted) this.#refused.push(this.#published);
+    if (this.#confirmScheduled) return;
+    this.#confirmScheduled = true;
+    this.#channel.connection.host.turn.flushStore(this);
+  }
+
+  /** Asks the store to tell when everything published so far is safe. */
+  endTurn(): void {
+    this.#confirmScheduled = false;
+    const upTo = this.#published;
+    this.#vhost.store.afterFlush({ onFlushed: () => this.#confirm(upTo) });
+  }
+
+  /** Acks up to `upTo`, with a nack in the place of each that was refused. */
+  #confirm(upTo: number): void {
+    if (!this.#channel.isOpen) return;
+    const { output, number } = this.#channel;
+    for (const refused of this.#refused) {
+      if (refused > upTo) break;
+      this.#ack(refused - 1);
+      output.nack(number, refused, false);
+      this.#confirmed = refused;
+    }
+    this.#refused = this.#refused.filter((refused) => refused > upTo);
+    this.#ack(upTo);
+    this.#channel.connection.outputGrew();
+  }
+
+  #ack(upTo: number): void {
+    if (upTo <= this.#confirmed) return;
+    this.#channel.output.ack(this.#channel.number, upTo, upTo > this.#confirmed + 1);
+    this.#confirmed = upTo;
+  }
+}

@@ -1,0 +1,92 @@
+/** The methods of queues [queue]. */
+
+import { AmqpError } from "../amqp/errors.ts";
+import { isReplyQueue } from "../broker/reply-queue.ts";
+import type { Queue } from "../queue/queue.ts";
+import type { Channel } from "./channel.ts";
+import type { ChannelMethodName, HandlersOf } from "./handlers.ts";
+
+/** With no names at all, the queue declared last is bound by its own name [RabbitMQ]. */
+function bindingKey(queueName: string, routingKey: string, actualName: string): string {
+  return queueName === "" && routingKey === "" ? actualName : routingKey;
+}
+
+function checkNotVolatile(name: string): void {
+  if (isReplyQueue(name)) {
+    throw new AmqpError(
+      "ACCESS_REFUSED",
+      "cannot bind or unbind to a volatile (direct reply-to) queue",
+    );
+  }
+}
+
+function declared(channel: Channel, queue: Queue, noWait: boolean): void {
+  channel.lastQueue = queue.name;
+  if (noWait) return;
+  channel.reply("queue.declare-ok", {
+    queue: queue.name,
+    messageCount: queue.readyCount,
+    consumerCount: queue.consumerCount,
+  });
+}
+
+export const queueHandlers: HandlersOf<Extract<ChannelMethodName, `queue.${string}`>> = {
+  "queue.declare": (channel, args) => {
+    const { vhost, connection } = channel;
+    if (args.passive) {
+      const queue = channel.queue(args.queue);
+      queue.use();
+      declared(channel, queue, args.noWait);
+      return;
+    }
+    declared(channel, vhost.declareQueue({ ...args, name: args.queue }, connection), args.noWait);
+  },
+
+  "queue.bind": (channel, args) => {
+    const name = channel.queueName(args.queue);
+    checkNotVolatile(name);
+    const queue = channel.queue(name);
+    channel.vhost.bindQueue(
+      queue,
+      args.exchange,
+      bindingKey(args.queue, args.routingKey, name),
+      args.arguments,
+    );
+    if (!args.noWait) channel.reply("queue.bind-ok", {});
+  },
+
+  "queue.unbind": (channel, args) => {
+    const name = channel.queueName(args.queue);
+    checkNotVolatile(name);
+    const { exchanges, queues } = channel.vhost;
+    const queue = queues.find(name);
+    if (args.exchange === "")
+      throw new AmqpError("ACCESS_REFUSED", "operation not permitted on the default exchange");
+    if (queue !== undefined) {
+      queues.checkAccess(queue, channel.connection);
+      exchanges.unbind(
+        args.exchange,
+        queue,
+        bindingKey(args.queue, args.routingKey, name),
+        args.arguments,
+      );
+    }
+    channel.reply("queue.unbind-ok", {});
+  },
+
+  "queue.purge": (channel, { queue, noWait }) => {
+    const messageCount = channel.queue(queue).purge();
+    if (!noWait) channel.reply("queue.purge-ok", { messageCount });
+  },
+
+  "queue.delete": (channel, args) => {
+    const { vhost, connection } = channel;
+    const queue = vhost.queues.find(channel.queueName(args.queue));
+    let messageCount = 0;
+    if (queue !== undefined) {
+      vhost.queues.checkAccess(queue, connection);
+      messageCount = vhost.deleteQueue(queue, args.ifUnused, args.ifEmpty);
+    }
+    if (!args.noWait) channel.reply("queue.delete-ok", { messageCount });
+  },
+};

@@ -1,0 +1,65 @@
+/**
+ * How a channel's client settles what it was delivered: ack, reject, requeue, one or many at a time.
+ *
+ * Deliveries are taken out first and settled then, because settling one can bring the next in, on this very channel.
+ */
+
+import { AmqpError } from "../amqp/errors.ts";
+import type { Channel } from "./channel.ts";
+import type { Delivery } from "./unacked.ts";
+
+export type Outcome = "ack" | "reject" | "requeue";
+
+/** Settles by tag; tag 0 with `multiple` is all there are [basic.ack, basic.nack, basic.reject]. */
+export function settle(
+  channel: Channel,
+  deliveryTag: number,
+  multiple: boolean,
+  outcome: Outcome,
+): void {
+  const { unacked, transaction } = channel;
+  if (multiple) {
+    const deliveries =
+      deliveryTag === 0 ? unacked.takeAll() : unacked.takeUpTo(find(channel, deliveryTag));
+    if (transaction === undefined) settleAll(channel, deliveries, outcome);
+    else transaction.settle(deliveries, outcome);
+    return;
+  }
+  const delivery = unacked.take(find(channel, deliveryTag));
+  if (transaction === undefined) settleOne(channel, delivery, outcome);
+  else transaction.settle([delivery], outcome);
+}
+
+function find(channel: Channel, deliveryTag: number): number {
+  const index = channel.unacked.find(deliveryTag);
+  if (index < 0) throw new AmqpError("PRECONDITION_FAILED", `unknown delivery tag ${deliveryTag}`);
+  return index;
+}
+
+function settleOne(channel: Channel, delivery: Delivery, outcome: Outcome): void {
+  finish(delivery, outcome);
+  delivery.source.settled();
+  if (outcome === "requeue") delivery.source.queue.dispatch();
+  if (channel.prefetch > 0) channel.wakeConsumers();
+}
+
+/** Settles deliveries that have been taken; queues look for consumers once all of them are back. */
+export function settleAll(
+  channel: Channel,
+  deliveries: readonly Delivery[],
+  outcome: Outcome,
+): void {
+  for (const delivery of deliveries) finish(delivery, outcome);
+  for (const { source } of deliveries) source.settled();
+  if (outcome === "requeue") {
+    for (const queue of new Set(deliveries.map(({ source }) => source.queue))) queue.dispatch();
+  }
+  if (channel.prefetch > 0) channel.wakeConsumers();
+}
+
+function finish({ source, position, sequence, bits }: Delivery, outcome: Outcome): void {
+  const { queue } = source;
+  if (outcome === "ack") queue.settle(position);
+  else if (outcome === "reject") queue.reject(position);
+  else queue.requeue(position, sequence, bits);
+}

@@ -1,0 +1,66 @@
+/**
+ * A transaction of a channel: what was published and settled in it counts at commit, or not at all [tx].
+ *
+ * Messages are routed when they are published and handed to their queues at commit, before the settlements [RabbitMQ].
+ */
+
+import type { Publication } from "../broker/publication.ts";
+import type { Queue } from "../queue/queue.ts";
+import type { Channel } from "./channel.ts";
+import { type Outcome, settleAll } from "./settling.ts";
+import type { Delivery } from "./unacked.ts";
+
+interface PendingPublish {
+  readonly publication: Publication;
+  readonly queues: readonly Queue[];
+  readonly mandatory: boolean;
+}
+
+interface PendingSettlement {
+  readonly deliveries: readonly Delivery[];
+  readonly outcome: Outcome;
+}
+
+export class Transaction {
+  readonly #channel: Channel;
+  #publishes: PendingPublish[] = [];
+  #settlements: PendingSettlement[] = [];
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+  }
+
+  /** Keeps a copy of a message that has been routed. */
+  publish(publication: Publication, queues: readonly Queue[], mandatory: boolean): void {
+    this.#publishes.push({ publication: publication.copy(), queues: [...queues], mandatory });
+  }
+
+  /** Keeps deliveries that have been taken out of the unacked. */
+  settle(deliveries: readonly Delivery[], outcome: Outcome): void {
+    this.#settlements.push({ deliveries, outcome });
+  }
+
+  /** Lets everything since the last commit or rollback count. False when a queue refused a message. */
+  commit(): boolean {
+    const publishes = this.#publishes;
+    const settlements = this.#settlements;
+    this.#publishes = [];
+    this.#settlements = [];
+    let accepted = true;
+    for (const { publication, queues, mandatory } of publishes) {
+      const living = queues.filter((queue) => !queue.deleted);
+      if (queues.length === 0 && mandatory) this.#channel.publishing.returnUnroutable(publication);
+      if (living.length > 0 && !this.#channel.vhost.enqueue(publication, living)) accepted = false;
+    }
+    for (const { deliveries, outcome } of settlements)
+      settleAll(this.#channel, deliveries, outcome);
+    return accepted;
+  }
+
+  /** Forgets the publishes; what was settled is unacked again, and is not delivered again for that. */
+  rollback(): void {
+    this.#publishes = [];
+    this.#channel.unacked.restore(this.#settlements.flatMap(({ deliveries }) => deliveries));
+    this.#settlements = [];
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * What a channel has delivered and its client has not settled yet, by delivery tag.
+ *
+ * Flat arrays in order of tags. Tags are given out one by one, so an entry is where its tag says until settled entries
+ * have been squeezed out; then it is found by halving. Adding and settling cost the same however many are outstanding.
+ */
+
+import type { Queue } from "../queue/queue.ts";
+
+/** Where a delivery came from and who is told when it is settled. */
+export interface DeliverySource {
+  readonly queue: Queue;
+  /** One of its deliveries has been settled or requeued. */
+  settled(): void;
+}
+
+/** What has been delivered under a tag, with what is needed to settle it or to give it back. */
+export interface Delivery {
+  readonly tag: number;
+  readonly position: number;
+  readonly sequence: number;
+  readonly bits: number;
+  readonly source: DeliverySource;
+}
+
+const FIRST_ENTRIES = 16;
+/** In the place of a position: the entry is settled. */
+const SETTLED = -1;
+
+export class Unacked {
+  #tags = new Float64Array(FIRST_ENTRIES);
+  #positions = new Float64Array(FIRST_ENTRIES);
+  #sequences = new Float64Array(FIRST_ENTRIES);
+  #bits = new Uint32Array(FIRST_ENTRIES);
+  #sources: (DeliverySource | undefined)[] = [];
+  /** Entries from `#head` up to `#end` may be outstanding. */
+  #head = 0;
+  #end = 0;
+  /** How many are outstanding. */
+  count = 0;
+
+  /** Adds a delivery; its tag is higher than all before. */
+  add(tag: number, source: DeliverySource, position: number, sequence: number, bits: number): void {
+    if (this.#end === this.#tags.length) this.#makeRoom();
+    const index = this.#end++;
+    this.#tags[index] = tag;
+    this.#positions[index] = position;
+    this.#sequences[index] = sequence;
+    this.#bits[index] = bits;
+    this.#sources[index] = source;
+    this.count++;
+  }
+
+  /** Where the outstanding delivery with this tag is, or -1. */
+  find(tag: number): number {
+    const index = this.#indexOf(tag);
+    return index >= 0 && this.#positions[index] !== SETTLED ? index : -1;
+  }
+
+  #indexOf(tag: number): number {
+    let low = this.#head;
+    let high = this.#end - 1;
+    if (low > high) return -1;
+    // Without gaps the first guess is right.
+    let guess = low + (tag - this.#tags[low]!);
+    while (low <= high) {
+      if (!(guess >= low && guess <= high)) guess = (low + high) >> 1;
+      const found = this.#tags[guess]!;
+      if (found === tag) return guess;
+      if (found < tag) low = guess + 1;
+      else high = guess - 1;
+      guess = (low + high) >> 1;
+    }
+    return -1;
+  }
+
+  /** The outstanding delivery at `index`, which is no longer outstanding. */
+  take(index: number): Delivery {
+    const delivery = {
+      tag: this.#tags[index]!,
+      position: this.#positions[index]!,
+      sequence: this.#sequences[index]!,
+      bits: this.#bits[index]!,
+      source: this.#sources[index]!,
+    };
+    this.#remove(index);
+    return delivery;
+  }
+
+  /** All outstanding deliveries up to the one at `index`, in order, which are no longer outstanding. */
+  takeUpTo(index: number): Delivery[] {
+    const taken: Delivery[] = [];
+    const end = index + 1;
+    for (let at = this.#head; at < end; at++) {
+      if (this.#positions[at] !== SETTLED) taken.push(this.take(at));
+    }
+    return taken;
+  }
+
+  /** All outstanding deliveries, in order. */
+  takeAll(): Delivery[] {
+    return this.takeUpTo(this.#end - 1);
+  }
+
+  /** Puts deliveries back that were taken and have not been settled after all. */
+  restore(deliveries: readonly Delivery[]): void {
+    const all = [...this.takeAll(), ...deliveries].sort((a, b) => a.tag - b.tag);
+    for (const { tag, source, position, sequence, bits } of all)
+      this.add(tag, source, position, sequence, bits);
+  }
+
+  #remove(index: number): void {
+    this.#positions[index] = SETTLED;
+    this.#sources[index] = undefined;
+    this.count--;
+    if (index === this.#head) {
+      while (this.#head < this.#end && this.#positions[this.#head] === SETTLED) this.#head++;
+    }
+    if (this.count === 0) {
+      this.#head = 0;
+      this.#end = 0;
+    }
+  }
+
+  /** Squeezes out what is settled, and grows when that is not enough. */
+  #makeRoom(): void {
+    const entries = this.count * 2 > this.#tags.length ? this.#tags.length * 2 : this.#tags.length;
+    const tags = new Float64Array(entries);
+    const positions = new Float64Array(entries);
+    const sequences = new Float64Array(entries);
+    const bits = new Uint32Array(entries);
+    const sources: (DeliverySource | undefined)[] = [];
+    let to = 0;
+    for (let from = this.#head; from < this.#end; from++) {
+      if (this.#positions[from] === SETTLED) continue;
+      tags[to] = this.#tags[from]!;
+      positions[to] = this.#positions[from]!;
+      sequences[to] = this.#sequences[from]!;
+      bits[to] = this.#bits[from]!;
+      sources.push(this.#sources[from]);
+      to++;
+    }
+    this.#tags = tags;
+    this.#positions = positions;
+    this.#sequences = sequences;
+    this.#bits = bits;
+    this.#sources = sources;
+    this.#head = 0;
+    this.#end = to;
+  }
+}

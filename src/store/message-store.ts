@@ -1,0 +1,49 @@
+/**
+ * The store's port: where the bytes of messages are, and until when.
+ *
+ * A message is there once, however many queues hold it, and is known by its *position*. A position is opaque and never
+ * used again while anyone holds it; it says nothing about the order of messages in a queue. The store does not know
+ * what its bytes mean.
+ */
+
+/** Part of the log, in memory: `view` is over the same bytes as `buffer`. */
+export interface Segment {
+  readonly buffer: Buffer;
+  readonly view: DataView;
+}
+
+/** A queue, as far as the store must know it. */
+export interface Holder {
+  /** Never used again for another queue of the same store. */
+  readonly id: number;
+  /** Whether what it holds of persistent messages has to outlive the process. */
+  readonly durable: boolean;
+}
+
+/** Waits until what was appended is as safe as the store makes it. */
+export interface FlushListener {
+  onFlushed(): void;
+}
+
+export interface MessageStore {
+  /**
+   * Makes room for `bytes` bytes that each of `holders` will hold, and returns their position. The caller writes the
+   * bytes at `segment(position)`, from `offset(position)` on, before it calls the store again.
+   */
+  append(bytes: number, holders: readonly Holder[], persistent: boolean): number;
+
+  /** The segment of a position; its bytes are borrowed for the turn. */
+  segment(position: number): Segment;
+
+  /** Where in its segment a position is. */
+  offset(position: number): number;
+
+  /** One holder more: for whoever needs the message a little longer than the queue that lets go of it. */
+  hold(position: number): void;
+
+  /** `holder` is done with the message; after its last holder the bytes may go. */
+  release(position: number, holder: Holder): void;
+
+  /** Calls the listener once, when all that has been appended so far is safe; never within the call. */
+  afterFlush(listener: FlushListener): void;
+}

@@ -1,0 +1,58 @@
+/**
+ * The end of a turn of the event loop: the moment at which bytes move.
+ *
+ * Inside a turn code only appends to memory. At its end the stores flush first, then what waited for them (confirms) is
+ * written, then the sockets. That order is what makes a confirm a promise, and it batches writes, syncs and confirms
+ * without a queue, a promise or a timer per message.
+ */
+
+/** Something to be done once at the end of this turn. */
+export interface TurnTask {
+  endTurn(): void;
+}
+
+/** Runs `run` after the input that is waiting now has been read. */
+export type TurnSchedule = (run: () => void) => void;
+
+export class Turn {
+  #stores: TurnTask[] = [];
+  #sockets: TurnTask[] = [];
+  #scheduled = false;
+  readonly #schedule: TurnSchedule;
+  readonly #run = (): void => this.run();
+
+  /** The default schedule is the check phase, right after the poll phase has handed over every readable socket. */
+  constructor(schedule: TurnSchedule = setImmediate) {
+    this.#schedule = schedule;
+  }
+
+  /** At the end of this turn, before any socket: once per call, so the caller keeps a flag. */
+  flushStore(task: TurnTask): void {
+    this.#stores.push(task);
+    this.#wake();
+  }
+
+  /** At the end of this turn, after every store: once per call, so the caller keeps a flag. */
+  flushSocket(task: TurnTask): void {
+    this.#sockets.push(task);
+    this.#wake();
+  }
+
+  #wake(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#schedule(this.#run);
+  }
+
+  /** Ends the turn now. What a store's task adds still belongs to this turn; what a socket's task adds to the next. */
+  run(): void {
+    this.#scheduled = false;
+    // The list grows while it is worked through: a confirm asks its store to tell it when it has flushed.
+    for (const task of this.#stores) task.endTurn();
+    this.#stores = [];
+    const sockets = this.#sockets;
+    this.#sockets = [];
+    for (const task of sockets) task.endTurn();
+    if (this.#stores.length > 0 || this.#sockets.length > 0) this.#wake();
+  }
+}
