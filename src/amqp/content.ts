@@ -161,11 +161,15 @@ export class Content {
     this.bodyBuffer = NO_BYTES;
   }
 
-  /** Whether header and body stand in one buffer as the sender framed them: one copy takes both. */
+  /**
+   * Whether header and body stand in one buffer as the sender framed them, the last frame's end included, which may be
+   * still to come: then one copy takes both.
+   */
   get contiguous(): boolean {
     return (
       this.headerBuffer === this.bodyBuffer &&
-      this.bodyStart === this.headerEnd + 1 + FRAME_HEADER_BYTES
+      this.bodyStart === this.headerEnd + 1 + FRAME_HEADER_BYTES &&
+      this.bodyEnd < this.bodyBuffer.length
     );
   }
 }

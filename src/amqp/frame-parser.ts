@@ -46,6 +46,8 @@ export class FrameParser {
   /** Of a body frame that is being handed over in pieces: payload still to come, then its end octet. */
   #bodyChannel = -1;
   #bodyBytesLeft = 0;
+  /** An empty frame is handed over too, when it is over: it may be one too many. */
+  #bodyFrameIsEmpty = false;
   #stopped = false;
 
   constructor(handler: FrameHandler, frameMax: number) {
@@ -96,6 +98,7 @@ export class FrameParser {
       } else if (type === FRAME_BODY) {
         this.#bodyChannel = channel;
         this.#bodyBytesLeft = size;
+        this.#bodyFrameIsEmpty = size === 0;
         return start === end ? start : this.#continueBody(chunk, start);
       } else {
         break;
@@ -165,7 +168,9 @@ export class FrameParser {
     if (pieceEnd < chunk.length) {
       if (chunk[pieceEnd] !== FRAME_END) throw badEnd(FRAME_BODY, chunk, from, pieceEnd);
       this.#bodyChannel = -1;
-      this.#handler.onBodyBytes(channel, chunk, from, pieceEnd);
+      if (bytes > 0 || this.#bodyFrameIsEmpty) {
+        this.#handler.onBodyBytes(channel, chunk, from, pieceEnd);
+      }
       return pieceEnd + 1;
     }
     if (bytes > 0) this.#handler.onBodyBytes(channel, chunk, from, pieceEnd);
