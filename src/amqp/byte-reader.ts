@@ -1,12 +1,12 @@
 /**
  * Reads the primitive types of AMQP 0-9-1 from a range of a buffer.
  *
- * Guarantees that nothing outside the range is read: input that claims more than there is ends in a SYNTAX_ERROR. It
+ * Guarantees that nothing outside the range is read: input that claims more than there is ends in a DecodeError. It
  * copies what it returns, so that nothing of a socket's chunk is kept.
  */
 
 import { isUtf8 } from "node:buffer";
-import { AmqpError } from "./errors.ts";
+import { DecodeError, FrameError } from "./errors.ts";
 
 export class ByteReader {
   buffer: Buffer;
@@ -35,10 +35,7 @@ export class ByteReader {
   take(bytes: number): number {
     const start = this.offset;
     if (bytes > this.end - start) {
-      throw new AmqpError(
-        "SYNTAX_ERROR",
-        `cannot decode: ${bytes} bytes expected, ${this.end - start} left`,
-      );
+      throw new DecodeError(`${bytes} bytes expected, ${this.end - start} left`);
     }
     this.offset = start + bytes;
     return start;
@@ -84,6 +81,6 @@ export function decodeUtf8(buffer: Buffer, start: number, end: number): string {
 }
 
 function decodeMultibyte(bytes: Buffer): string {
-  if (!isUtf8(bytes)) throw new AmqpError("SYNTAX_ERROR", "Malformed UTF-8 in shortstr");
+  if (!isUtf8(bytes)) throw new FrameError("Malformed UTF-8 in shortstr");
   return bytes.toString("utf8");
 }

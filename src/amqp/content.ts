@@ -6,8 +6,9 @@
  * copied by `detach`, because a chunk is only borrowed. Order of frames and sizes are checked here.
  */
 
-import { AmqpError } from "./errors.ts";
+import { AmqpError, DecodeError, NO_METHOD } from "./errors.ts";
 import { FRAME_HEADER_BYTES } from "./frame-parser.ts";
+import { methods } from "./methods.ts";
 
 /** What comes next on the channel. */
 export const EXPECT_METHOD = 0;
@@ -62,8 +63,7 @@ export class Content {
     const exchangeAt = start + 6;
     const routingKeyAt = exchangeAt + 1 + (exchangeAt < end ? buffer[exchangeAt]! : 0);
     const flagsAt = routingKeyAt + 1 + (routingKeyAt < end ? buffer[routingKeyAt]! : 0);
-    if (flagsAt >= end)
-      throw new AmqpError("SYNTAX_ERROR", "cannot decode: basic.publish is cut short");
+    if (flagsAt >= end) throw new DecodeError("basic.publish is cut short");
     const flags = buffer[flagsAt]!;
     this.routingBuffer = buffer;
     this.routingStart = exchangeAt;
@@ -75,12 +75,13 @@ export class Content {
 
   /** Takes the payload of a content header frame (borrowed). Returns whether the content is complete. */
   addHeader(buffer: Buffer, start: number, end: number): boolean {
-    if (this.state !== EXPECT_HEADER) throw unexpectedHeader(this.state);
-    if (end - start < 14)
-      throw new AmqpError("SYNTAX_ERROR", "cannot decode: a content header too short");
+    if (this.state !== EXPECT_HEADER) throw unexpectedFrameFor(this.state);
+    if (end - start < 14) throw new DecodeError("a content header too short");
+    if (buffer.readUInt16BE(start + 2) !== 0) throw unexpectedFrameFor(EXPECT_HEADER);
     const classId = buffer.readUInt16BE(start);
     if (classId !== CLASS_BASIC) {
       throw unexpected(
+        this.state,
         `content header for class ${CLASS_BASIC}, got one for class ${classId} instead`,
       );
     }
@@ -105,7 +106,7 @@ export class Content {
 
   /** Takes the next bytes of the body (borrowed). Returns whether the content is complete. */
   addBody(buffer: Buffer, start: number, end: number): boolean {
-    if (this.state !== EXPECT_BODY) throw unexpectedBody(this.state);
+    if (this.state !== EXPECT_BODY) throw unexpectedFrameFor(this.state);
     const bytes = end - start;
     if (bytes > this.#bytesLeft) {
       throw new AmqpError("FRAME_ERROR", "content body frame exceeds remaining content size");
@@ -174,25 +175,23 @@ export class Content {
   }
 }
 
-function unexpected(what: string): AmqpError {
-  return new AmqpError("UNEXPECTED_FRAME", `expected ${what}`);
+/** The close names the publish whose content is incomplete, and no method where none is under way [RabbitMQ]. */
+function unexpected(state: number, what: string): AmqpError {
+  const method = state === EXPECT_METHOD ? NO_METHOD : methods["basic.publish"].id;
+  return new AmqpError("UNEXPECTED_FRAME", `expected ${what}`, { method });
 }
 
-function unexpectedHeader(state: number): AmqpError {
-  return state === EXPECT_BODY
-    ? unexpected("content body, got non content body frame instead")
-    : unexpected("method frame, got non method frame instead");
-}
-
-function unexpectedBody(state: number): AmqpError {
-  return state === EXPECT_HEADER
-    ? unexpected(`content header for class ${CLASS_BASIC}, got non content header frame instead`)
-    : unexpected("method frame, got non method frame instead");
-}
-
-/** The error for a method frame where the rest of a content was due. */
-export function unexpectedMethod(state: number): AmqpError {
-  return state === EXPECT_HEADER
-    ? unexpected(`content header for class ${CLASS_BASIC}, got non content header frame instead`)
-    : unexpected("content body, got non content body frame instead");
+/** The error for a frame that is not what the channel expects. */
+export function unexpectedFrameFor(state: number): AmqpError {
+  switch (state) {
+    case EXPECT_HEADER:
+      return unexpected(
+        state,
+        `content header for class ${CLASS_BASIC}, got non content header frame instead`,
+      );
+    case EXPECT_BODY:
+      return unexpected(state, "content body, got non content body frame instead");
+    default:
+      return unexpected(state, "method frame, got non method frame instead");
+  }
 }

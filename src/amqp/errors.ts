@@ -44,6 +44,13 @@ function fitReplyText(text: string): string {
   return `${kept}...`;
 }
 
+interface ErrorDetails {
+  /** What the log says, where the text repeats a secret of the client's. */
+  readonly logText?: string;
+  /** Class and method id of the close, where they are not those of the method being served; `[0, 0]` for none. */
+  readonly method?: readonly [classId: number, methodId: number];
+}
+
 /** A client's mistake, or a state of the broker that a client must be told of. */
 export class AmqpError extends Error {
   override readonly name = "AmqpError";
@@ -52,15 +59,33 @@ export class AmqpError extends Error {
   /** What goes to the wire: `NAME - text`, at most 255 bytes. */
   readonly replyText: string;
   readonly closes: "channel" | "connection";
-  /** What the log says; differs from `replyText` where that repeats a secret of the client's. */
   readonly logText: string;
+  readonly method: ErrorDetails["method"];
 
-  constructor(replyName: ReplyName, text: string, logText = text) {
+  constructor(replyName: ReplyName, text: string, details: ErrorDetails = {}) {
     super(text);
     this.replyName = replyName;
     this.replyCode = replies[replyName].code;
     this.replyText = fitReplyText(`${replyName} - ${text}`);
     this.closes = replies[replyName].scope;
-    this.logText = `${replyName} - ${logText}`;
+    this.logText = `${replyName} - ${details.logText ?? text}`;
+    this.method = details.method;
+  }
+}
+
+/** Of a frame that belongs to no method. */
+export const NO_METHOD = [0, 0] as const;
+
+/** A frame that cannot be understood. */
+export class FrameError extends AmqpError {
+  constructor(text: string) {
+    super("FRAME_ERROR", text, { method: NO_METHOD });
+  }
+}
+
+/** Bytes that are not what their place asks for; `text` says what is wrong. */
+export class DecodeError extends AmqpError {
+  constructor(text: string) {
+    super("FRAME_ERROR", `cannot decode: ${text}`);
   }
 }

@@ -24,7 +24,7 @@
 
 import type { ByteReader } from "./byte-reader.ts";
 import type { ByteWriter } from "./byte-writer.ts";
-import { AmqpError } from "./errors.ts";
+import { type AmqpError, DecodeError } from "./errors.ts";
 
 /** In order of the wire; of two entries with one key the later counts. */
 export type FieldTable = Map<string, FieldValue>;
@@ -44,10 +44,7 @@ export const NESTING_MAX = 64;
 
 function deeper(depth: number): number {
   if (depth >= NESTING_MAX) {
-    throw new AmqpError(
-      "SYNTAX_ERROR",
-      `cannot decode: tables are nested deeper than ${NESTING_MAX}`,
-    );
+    throw new DecodeError(`tables are nested deeper than ${NESTING_MAX}`);
   }
   return depth + 1;
 }
@@ -56,20 +53,14 @@ function deeper(depth: number): number {
 function announcedEnd(reader: ByteReader): number {
   const bytes = reader.long();
   if (bytes > reader.remaining) {
-    throw new AmqpError(
-      "SYNTAX_ERROR",
-      `cannot decode: a table of ${bytes} bytes where ${reader.remaining} are left`,
-    );
+    throw new DecodeError(`a table of ${bytes} bytes where ${reader.remaining} are left`);
   }
   return reader.offset + bytes;
 }
 
 function expectEnd(reader: ByteReader, end: number): void {
   if (reader.offset !== end) {
-    throw new AmqpError(
-      "SYNTAX_ERROR",
-      "cannot decode: a field table's entries overrun its length",
-    );
+    throw new DecodeError("a field table's entries overrun its length");
   }
 }
 
@@ -147,7 +138,7 @@ function readValue(reader: ByteReader, depth: number): FieldValue {
 }
 
 function unknownType(octet: number): AmqpError {
-  return new AmqpError("SYNTAX_ERROR", `cannot decode: unknown field table type ${octet}`);
+  return new DecodeError(`unknown field table type ${octet}`);
 }
 
 /** Bytes of the values whose size does not depend on their content, by letter. */

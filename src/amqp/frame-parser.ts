@@ -12,7 +12,8 @@
  * pieces are handed over as they come, so that a large body is copied once, to where it is kept.
  */
 
-import { AmqpError } from "./errors.ts";
+import { AmqpError, FrameError, NO_METHOD } from "./errors.ts";
+import { erlangBinary } from "./type-names.ts";
 
 export const FRAME_METHOD = 1;
 export const FRAME_HEADER = 2;
@@ -24,6 +25,11 @@ export const FRAME_END = 0xce;
 export const FRAME_HEADER_BYTES = 7;
 /** What a frame adds to its payload. */
 export const FRAME_OVERHEAD_BYTES = 8;
+
+/** Class id and method id. */
+const METHOD_BYTES_MIN = 4;
+/** Class id, weight and body size. */
+const CONTENT_HEADER_BYTES_MIN = 12;
 
 export interface FrameHandler {
   /** A whole method frame. */
@@ -108,16 +114,22 @@ export class FrameParser {
   }
 
   #dispatch(type: number, channel: number, buffer: Buffer, start: number, end: number): void {
-    if (type === FRAME_METHOD) this.#handler.onMethodFrame(channel, buffer, start, end);
-    else if (type === FRAME_BODY) this.#handler.onBodyBytes(channel, buffer, start, end);
-    else if (type === FRAME_HEADER) this.#handler.onHeaderFrame(channel, buffer, start, end);
-    else this.#heartbeat(type, channel, buffer, start, end);
+    const bytes = end - start;
+    if (type === FRAME_METHOD && bytes >= METHOD_BYTES_MIN) {
+      this.#handler.onMethodFrame(channel, buffer, start, end);
+    } else if (type === FRAME_BODY) {
+      this.#handler.onBodyBytes(channel, buffer, start, end);
+    } else if (type === FRAME_HEADER && bytes >= CONTENT_HEADER_BYTES_MIN) {
+      this.#handler.onHeaderFrame(channel, buffer, start, end);
+    } else {
+      this.#heartbeat(type, channel, buffer, start, end);
+    }
   }
 
   #heartbeat(type: number, channel: number, buffer: Buffer, start: number, end: number): void {
     if (type !== FRAME_HEARTBEAT) throw frameError(type, buffer, start, end, "unknown_frame");
     if (channel !== 0) {
-      throw new AmqpError("UNEXPECTED_FRAME", `type ${type}, ${octets(buffer, start, end)}`);
+      throw unexpectedFrame(type, buffer, start, end);
     }
     if (end !== start) throw frameError(type, buffer, start, end, "unknown_frame");
     this.#handler.onHeartbeat();
@@ -186,9 +198,20 @@ export class FrameParser {
 
 /** RabbitMQ shows a frame's payload as an Erlang binary, its first 16 octets when it is longer. */
 function octets(buffer: Buffer, start: number, end: number): string {
-  const shown = Array.from(buffer.subarray(start, Math.min(end, start + 16)));
   const which = end - start > 16 ? "first 16" : "all";
-  return `${which} octets = <<${shown.join(",")}>>`;
+  return `${which} octets = ${erlangBinary(buffer.subarray(start, Math.min(end, start + 16)))}`;
+}
+
+/** The error for a frame that has no place on its channel [RabbitMQ]. */
+export function unexpectedFrame(
+  type: number,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): AmqpError {
+  return new AmqpError("UNEXPECTED_FRAME", `type ${type}, ${octets(buffer, start, end)}`, {
+    method: NO_METHOD,
+  });
 }
 
 function frameError(
@@ -197,8 +220,8 @@ function frameError(
   start: number,
   end: number,
   reason: string,
-): AmqpError {
-  return new AmqpError("FRAME_ERROR", `type ${type}, ${octets(buffer, start, end)}: ${reason}`);
+): FrameError {
+  return new FrameError(`type ${type}, ${octets(buffer, start, end)}: ${reason}`);
 }
 
 function badEnd(type: number, buffer: Buffer, start: number, end: number): AmqpError {

@@ -6,7 +6,7 @@
 
 import { ByteReader } from "./byte-reader.ts";
 import type { ByteWriter } from "./byte-writer.ts";
-import { AmqpError } from "./errors.ts";
+import { AmqpError, DecodeError } from "./errors.ts";
 import { type FieldTable, readTable, writeTable } from "./field-table.ts";
 import {
   type FieldType,
@@ -16,6 +16,10 @@ import {
   methodName,
   methods,
 } from "./methods.ts";
+import { erlangBinary } from "./type-names.ts";
+
+/** Class id and method id. */
+const METHOD_ID_BYTES = 4;
 
 type Value =
   | MethodArguments<MethodName>[keyof MethodArguments<MethodName>]
@@ -51,18 +55,33 @@ function readField(
 }
 
 /**
- * Decodes a method frame's payload. What it returns holds no reference to `buffer`. An unknown method is a
- * COMMAND_INVALID; arguments that do not fit are a SYNTAX_ERROR.
+ * Decodes a method frame's payload, at least four bytes. What it returns holds no reference to `buffer`. An unknown method
+ * is a COMMAND_INVALID; arguments that do not fit are a FRAME_ERROR that shows their bytes as RabbitMQ does.
  */
 export function decodeMethod(buffer: Buffer, start: number, end: number): Method {
-  const reader = new ByteReader(buffer, start, end);
-  const classId = reader.short();
-  const methodId = reader.short();
-  const name = methodName(classId, methodId);
+  const name = methodName(buffer.readUInt16BE(start), buffer.readUInt16BE(start + 2));
   if (name === undefined) throw new AmqpError("COMMAND_INVALID", "unimplemented method");
+  const reader = new ByteReader(buffer, start + METHOD_ID_BYTES, end);
+  try {
+    const args = readArguments(reader, methods[name].fields);
+    if (reader.remaining > 0) throw new DecodeError("bytes left after the arguments");
+    return { name, arguments: args } as unknown as Method;
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    const shown = erlangBinary(buffer.subarray(start + METHOD_ID_BYTES, end));
+    throw new AmqpError("FRAME_ERROR", `cannot decode ${shown}`, {
+      logText: `${error.message} (${name})`,
+    });
+  }
+}
+
+function readArguments(
+  reader: ByteReader,
+  fields: Readonly<Record<string, FieldType>>,
+): Record<string, Value | FieldTable> {
   const bits = new BitReader();
   const values: Record<string, Value | FieldTable> = {};
-  for (const [field, type] of Object.entries(methods[name].fields) as [string, FieldType][]) {
+  for (const [field, type] of Object.entries(fields)) {
     if (type === "bit") {
       values[field] = bits.next(reader);
     } else {
@@ -70,7 +89,7 @@ export function decodeMethod(buffer: Buffer, start: number, end: number): Method
       values[field] = readField(reader, type);
     }
   }
-  return { name, arguments: values } as unknown as Method;
+  return values;
 }
 
 function writeField(writer: ByteWriter, type: Exclude<FieldType, "bit">, value: unknown): void {

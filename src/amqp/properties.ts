@@ -14,7 +14,7 @@
 import { isUtf8 } from "node:buffer";
 import { ByteReader } from "./byte-reader.ts";
 import { ByteWriter } from "./byte-writer.ts";
-import { AmqpError } from "./errors.ts";
+import { DecodeError, FrameError } from "./errors.ts";
 import { type FieldTable, readTable, skipValue, writeTable } from "./field-table.ts";
 
 const NO_BYTES = Buffer.alloc(0);
@@ -79,13 +79,12 @@ export class PropertyScan {
   hasSenderSelectedKeys = false;
   readonly #reader = new ByteReader(NO_BYTES);
 
-  /** Scans the payload of a content header frame (borrowed). A header that is not well formed is a SYNTAX_ERROR. */
+  /** Scans the payload of a content header frame (borrowed). A header that is not well formed is a DecodeError. */
   scan(buffer: Buffer, start: number, end: number): void {
     this.buffer = buffer;
     this.start = start;
     this.end = end;
-    if (end - start < FIXED_BYTES + 2)
-      throw new AmqpError("SYNTAX_ERROR", "cannot decode: a content header too short");
+    if (end - start < FIXED_BYTES + 2) throw new DecodeError("a content header too short");
     const flags = (buffer[start + 12]! << 8) | buffer[start + 13]!;
     this.flags = flags;
     this.deliveryMode = 0;
@@ -95,12 +94,11 @@ export class PropertyScan {
     this.expiration.start = -1;
     this.userId.start = -1;
     this.headers.start = -1;
-    if (flags !== 0) this.#properties(flags);
+    if (flags !== 0 || end - start > FIXED_BYTES + 2) this.#properties(flags);
   }
 
   #properties(flags: number): void {
-    if ((flags & UNUSED_FLAGS) !== 0)
-      throw new AmqpError("SYNTAX_ERROR", "cannot decode: unknown property flags");
+    if ((flags & UNUSED_FLAGS) !== 0) throw new DecodeError("unknown property flags");
     const reader = this.#reader;
     reader.reset(this.buffer, this.start + FIXED_BYTES + 2, this.end);
     if ((flags & Flag.contentType) !== 0) skipShortstr(reader);
@@ -117,16 +115,14 @@ export class PropertyScan {
       else if (flag === Flag.userId) findShortstr(reader, this.userId);
       else skipShortstr(reader);
     }
-    if (reader.remaining > 0)
-      throw new AmqpError("SYNTAX_ERROR", "cannot decode: bytes left after the properties");
+    if (reader.remaining > 0) throw new DecodeError("bytes left after the properties");
   }
 
   #headers(reader: ByteReader): void {
     const { buffer } = this;
     this.headers.start = reader.offset;
     const bytes = reader.long();
-    if (bytes > reader.remaining)
-      throw new AmqpError("SYNTAX_ERROR", "cannot decode: headers longer than the frame");
+    if (bytes > reader.remaining) throw new DecodeError("headers longer than the frame");
     const end = reader.offset + bytes;
     while (reader.offset < end) {
       const keyBytes = reader.octet();
@@ -135,8 +131,7 @@ export class PropertyScan {
       if (keyBytes === 2 || keyBytes === 3) this.#noteKey(key, keyBytes);
       skipValue(reader, 0);
     }
-    if (reader.offset !== end)
-      throw new AmqpError("SYNTAX_ERROR", "cannot decode: headers overrun their length");
+    if (reader.offset !== end) throw new DecodeError("headers overrun their length");
     this.headers.end = end;
   }
 
@@ -173,8 +168,7 @@ function findShortstr(reader: ByteReader, range: Range): void {
 function checkKey(buffer: Buffer, start: number, end: number): void {
   for (let index = start; index < end; index++) {
     if (buffer[index]! > 0x7f) {
-      if (!isUtf8(buffer.subarray(start, end)))
-        throw new AmqpError("SYNTAX_ERROR", "Malformed UTF-8 in shortstr");
+      if (!isUtf8(buffer.subarray(start, end))) throw new FrameError("Malformed UTF-8 in shortstr");
       return;
     }
   }

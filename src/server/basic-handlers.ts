@@ -110,7 +110,7 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
       messageCount: queue.readyCount,
     });
     channel.output.content(channel.number, message);
-    channel.connection.outputGrew();
+    channel.connection.writer.grew();
     if (noAck) queue.settle(position);
     else
       channel.unacked.add(

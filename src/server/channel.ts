@@ -6,7 +6,7 @@
  * turns them into a close.
  */
 
-import { Content, EXPECT_METHOD, unexpectedMethod } from "../amqp/content.ts";
+import { Content, EXPECT_METHOD, unexpectedFrameFor } from "../amqp/content.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import type { MethodArguments, MethodName } from "../amqp/methods.ts";
 import type { Output } from "../amqp/output.ts";
@@ -54,12 +54,12 @@ export class Channel {
   /** Says a method on this channel. */
   reply<Name extends MethodName>(name: Name, args: MethodArguments<Name>): void {
     this.output.method(this.number, name, args);
-    this.connection.outputGrew();
+    this.connection.writer.grew();
   }
 
   /** Throws UNEXPECTED_FRAME when the rest of a content is due. */
   expectMethod(): void {
-    if (this.content.state !== EXPECT_METHOD) throw unexpectedMethod(this.content.state);
+    if (this.content.state !== EXPECT_METHOD) throw unexpectedFrameFor(this.content.state);
   }
 
   /** A content header frame's payload (borrowed). */

@@ -1,24 +1,29 @@
 /**
  * A connection: bytes in, frames to channels, bytes out at the end of the turn, and an end for every case.
  *
- * It works on any duplex stream and knows no listener. Within a turn what it has to say only collects in its output; a
- * client that does not read stops its deliveries first and is then not read from either, so that it holds no more
- * memory than the limits below. Whatever a client does wrong ends at `#fail`, with the close that RabbitMQ sends, and
- * concerns nobody else.
+ * It works on any duplex stream and knows no listener. Within a turn what it has to say only collects in its writer. Whatever
+ * a client does wrong ends at `#fail`, with the close that RabbitMQ sends, and concerns nobody else.
  */
 
 import type { Duplex } from "node:stream";
-import type { Content } from "../amqp/content.ts";
+import { type Content, EXPECT_METHOD, unexpectedFrameFor } from "../amqp/content.ts";
 import { AmqpError } from "../amqp/errors.ts";
-import { FRAME_HEARTBEAT, type FrameHandler, FrameParser } from "../amqp/frame-parser.ts";
+import {
+  FRAME_BODY,
+  FRAME_HEADER,
+  FRAME_HEARTBEAT,
+  FRAME_METHOD,
+  type FrameHandler,
+  FrameParser,
+  unexpectedFrame,
+} from "../amqp/frame-parser.ts";
 import { decodeMethod } from "../amqp/method-codec.ts";
-import { type Method, methodKey, methods } from "../amqp/methods.ts";
-import { Output, recycle } from "../amqp/output.ts";
+import { type Method, type MethodArguments, methodKey, methods } from "../amqp/methods.ts";
+import type { Output } from "../amqp/output.ts";
 import type { Host } from "../broker/host.ts";
 import type { User } from "../broker/users.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
 import type { Timer } from "../clock.ts";
-import type { TurnTask } from "../turn.ts";
 import { Channel } from "./channel.ts";
 import { handle } from "./handlers.ts";
 import {
@@ -29,13 +34,8 @@ import {
 } from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { settle } from "./settling.ts";
+import { Writer } from "./writer.ts";
 
-/** Said and not yet written to the system: beyond it a connection gets no deliveries. */
-const OUTPUT_BYTES_CONGESTED = 1 << 20;
-/** Beyond it the connection is not read from, so that a client cannot ask for more than it takes. */
-const OUTPUT_BYTES_MAX = 8 << 20;
-/** Within a turn this much is written as soon as it is there: it is still warm, and the client can begin. */
-const OUTPUT_BYTES_EAGER = 1 << 17;
 /** How long a peer may take to answer connection.close, or to end its side after a close. */
 const CLOSE_TIMEOUT_MS = 5000;
 
@@ -49,9 +49,10 @@ const CONNECTION_CLOSE_OK = methodKey(...methods["connection.close-ok"].id);
 
 type State = "header" | "handshake" | "running" | "closing" | "closed";
 
-export class Connection implements FrameHandler, TurnTask {
+export class Connection implements FrameHandler {
   readonly host: Host;
   readonly output: Output;
+  readonly writer: Writer;
   /** Where the client is: for the log. */
   readonly peer: string;
   readonly #stream: Duplex;
@@ -64,29 +65,26 @@ export class Connection implements FrameHandler, TurnTask {
   #header: Buffer = Buffer.alloc(0);
   /** The content whose ranges point into the chunk that is being read. */
   #borrowing: Content | undefined;
-  #flushScheduled = false;
   #timer: Timer | undefined;
   #heartbeat: Heartbeat | undefined;
   #session: HandshakeResult | undefined;
   readonly #onEnd: (connection: Connection) => void;
-
-  /** Deliveries have to wait until the client has read some of what it was sent. */
-  congested = false;
-  #paused = false;
 
   constructor(stream: Duplex, host: Host, peer: string, onEnd: (connection: Connection) => void) {
     this.#stream = stream;
     this.host = host;
     this.peer = peer;
     this.#onEnd = onEnd;
-    this.output = new Output(host.settings.frameMax);
+    this.writer = new Writer(stream, host.turn, host.settings.frameMax, () =>
+      this.#wakeConsumers(),
+    );
+    this.output = this.writer.output;
     this.#handshake = new Handshake(host);
     this.#parser = new FrameParser(this, this.#handshake.frameMax);
     this.#timer = host.clock.setTimer(host.settings.handshakeTimeoutMs, () =>
       this.#handshakeTimedOut(),
     );
     stream.on("data", (chunk: Buffer) => this.#onData(chunk));
-    stream.on("drain", () => this.#onDrain());
     stream.on("error", (error: Error) =>
       host.log.debug({ peer, error: error.message }, "connection error"),
     );
@@ -116,6 +114,8 @@ export class Connection implements FrameHandler, TurnTask {
       // The stream cannot be followed any further.
       this.#parser.stop();
       this.#fail(error, 0, 0);
+      this.writer.flush();
+      this.#stream.end();
     }
     this.#borrowing?.detach();
     this.#borrowing = undefined;
@@ -132,7 +132,7 @@ export class Connection implements FrameHandler, TurnTask {
     if (answer === undefined) {
       this.#state = "handshake";
       this.output.method(0, "connection.start", this.#handshake.start());
-      this.outputGrew();
+      this.writer.grew();
       return rest;
     }
     const hint = /^[A-Z]+ \//.test(header.toString("latin1"))
@@ -148,14 +148,11 @@ export class Connection implements FrameHandler, TurnTask {
   }
 
   onMethodFrame(number: number, buffer: Buffer, start: number, end: number): void {
-    if (end - start < 4)
-      throw new AmqpError("SYNTAX_ERROR", "cannot decode: a method frame too short");
     const key = buffer.readInt32BE(start);
     try {
       const channel = this.#channels[number];
-      if (this.#state === "running" && channel?.isOpen)
-        this.#channelMethod(channel, key, buffer, start, end);
-      else this.#otherMethod(number, key, buffer, start, end);
+      if (channel === undefined) this.#otherMethod(number, key, buffer, start, end);
+      else this.#channelMethod(channel, key, buffer, start, end);
     } catch (error) {
       this.#fail(error, number, key);
     }
@@ -176,7 +173,7 @@ export class Connection implements FrameHandler, TurnTask {
       throw new AmqpError("CHANNEL_ERROR", "second 'channel.open' seen");
     } else if (key === CHANNEL_CLOSE) {
       this.#channelClosedByClient(channel);
-    } else if (key !== CHANNEL_CLOSE_OK) {
+    } else {
       handle(channel, decodeMethod(buffer, start, end));
     }
   }
@@ -195,17 +192,10 @@ export class Connection implements FrameHandler, TurnTask {
     if (number === 0) {
       this.#connectionMethod(decodeMethod(buffer, start, end));
     } else if (this.#state !== "running") {
-      throw new AmqpError(
-        "CHANNEL_ERROR",
-        `unexpected method in connection state ${this.#handshake.state}`,
-      );
+      throw unexpectedFrame(FRAME_METHOD, buffer, start, end);
     } else if (key === CHANNEL_OPEN) {
       this.#openChannel(number);
-    } else if (key === CHANNEL_CLOSE) {
-      // A client that closes what is closed already gets its answer [RabbitMQ].
-      this.output.method(number, "channel.close-ok", {});
-      this.outputGrew();
-    } else if (key !== CHANNEL_CLOSE_OK) {
+    } else {
       throw new AmqpError("CHANNEL_ERROR", "expected 'channel.open'");
     }
   }
@@ -213,7 +203,7 @@ export class Connection implements FrameHandler, TurnTask {
   #closingChannelMethod(number: number, key: number): void {
     if (key === CHANNEL_CLOSE) {
       this.output.method(number, "channel.close-ok", {});
-      this.outputGrew();
+      this.writer.grew();
     } else if (key === CHANNEL_CLOSE_OK) {
       this.#closingChannels.delete(number);
     }
@@ -226,7 +216,7 @@ export class Connection implements FrameHandler, TurnTask {
       this.#handshakeMethod(method);
     } else if (method.name === "connection.update-secret") {
       this.output.method(0, "connection.update-secret-ok", {});
-      this.outputGrew();
+      this.writer.grew();
     } else {
       throw new AmqpError("CHANNEL_ERROR", "unexpected method in connection state running");
     }
@@ -253,16 +243,21 @@ export class Connection implements FrameHandler, TurnTask {
     } else {
       this.#opened(reply.result);
     }
-    this.outputGrew();
+    this.writer.grew();
   }
 
   #startHeartbeat(seconds: number): void {
     if (seconds === 0) return;
     const { clock, turn, log } = this.host;
     this.#heartbeat = new Heartbeat(seconds, clock, turn, {
+      spoke: () => {
+        const { spoke } = this.writer;
+        this.writer.spoke = false;
+        return spoke;
+      },
       send: () => {
         this.output.frame(FRAME_HEARTBEAT, 0, this.#header, 0, 0);
-        this.outputGrew();
+        this.writer.grew();
       },
       expired: () => {
         log.warn({ peer: this.peer }, `missed heartbeats from client, timeout: ${seconds}s`);
@@ -293,13 +288,13 @@ export class Connection implements FrameHandler, TurnTask {
     }
     this.#channels[number] = new Channel(number, this, this.vhost);
     this.output.method(number, "channel.open-ok", { channelId: Buffer.alloc(0) });
-    this.outputGrew();
+    this.writer.grew();
   }
 
   #channelClosedByClient(channel: Channel): void {
     this.#removeChannel(channel);
     this.output.method(channel.number, "channel.close-ok", {});
-    this.outputGrew();
+    this.writer.grew();
   }
 
   #removeChannel(channel: Channel): void {
@@ -321,7 +316,9 @@ export class Connection implements FrameHandler, TurnTask {
     const channel = this.#channels[number];
     try {
       if (channel === undefined) {
-        if (!this.#closingChannels.has(number)) throw unexpectedContent(this.#state, number);
+        if (this.#closingChannels.has(number)) return;
+        if (this.#state === "running" && number !== 0) throw unexpectedFrameFor(EXPECT_METHOD);
+        throw unexpectedFrame(isHeader ? FRAME_HEADER : FRAME_BODY, buffer, start, end);
       } else if (isHeader) {
         channel.onHeader(buffer, start, end);
       } else {
@@ -334,73 +331,33 @@ export class Connection implements FrameHandler, TurnTask {
 
   onHeartbeat(): void {}
 
-  /** Something was added to the output: it leaves at the end of the turn, or now when it is much. */
-  outputGrew(): void {
-    if (this.output.bytes >= OUTPUT_BYTES_EAGER) this.#flush();
-    if (this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    this.host.turn.flushSocket(this);
-  }
-
-  endTurn(): void {
-    this.#flushScheduled = false;
-    this.#flush();
-  }
-
-  #flush(): void {
-    if (this.output.bytes === 0 || this.#stream.destroyed) return;
-    const batch = this.output.take();
-    this.#heartbeat?.sent();
-    const stream = this.#stream;
-    const last = batch.parts.length - 1;
-    if (last > 0) stream.cork();
-    for (let index = 0; index < last; index++) stream.write(batch.parts[index]);
-    stream.write(batch.parts[last], () => recycle(batch));
-    if (last > 0) stream.uncork();
-    this.congested = stream.writableLength >= OUTPUT_BYTES_CONGESTED;
-    if (stream.writableLength >= OUTPUT_BYTES_MAX && !this.#paused) {
-      this.#paused = true;
-      stream.pause();
-    }
-  }
-
-  #onDrain(): void {
-    if (this.#paused) {
-      this.#paused = false;
-      this.#stream.resume();
-    }
-    if (!this.congested) return;
-    this.congested = false;
+  #wakeConsumers(): void {
     for (const channel of this.#channels) channel?.wakeConsumers();
   }
 
   /** The one place where an error becomes a close. `key` is the failing method's, 0 when there is none. */
   #fail(error: unknown, number: number, key: number): void {
     if (this.#state === "closing" || this.#state === "closed") return;
-    let amqpError: AmqpError;
-    if (error instanceof AmqpError) {
-      amqpError = error;
-    } else {
-      this.host.log.error({ peer: this.peer, error }, "internal error while serving a method");
-      amqpError = new AmqpError("INTERNAL_ERROR", "the broker's log says more");
-    }
+    const amqpError = error instanceof AmqpError ? error : this.#internalError(error);
     const channel = this.#channels[number];
-    if (amqpError.closes === "channel" && channel?.isOpen)
+    if (amqpError.closes === "channel" && channel !== undefined) {
       this.#closeChannel(channel, amqpError, key);
-    else this.#close(amqpError, key);
+    } else {
+      this.#close(amqpError, key);
+    }
+  }
+
+  #internalError(error: unknown): AmqpError {
+    this.host.log.error({ peer: this.peer, error }, "internal error while serving a method");
+    return new AmqpError("INTERNAL_ERROR", "the broker's log says more");
   }
 
   #closeChannel(channel: Channel, error: AmqpError, key: number): void {
     this.host.log.warn({ peer: this.peer, channel: channel.number }, error.logText);
     this.#removeChannel(channel);
     this.#closingChannels.add(channel.number);
-    this.output.method(channel.number, "channel.close", {
-      replyCode: error.replyCode,
-      replyText: error.replyText,
-      classId: key >>> 16,
-      methodId: key & 0xffff,
-    });
-    this.outputGrew();
+    this.output.method(channel.number, "channel.close", closeArguments(error, key));
+    this.writer.grew();
   }
 
   /** Closes the connection from this side, for an error or because the broker wants it. */
@@ -410,13 +367,8 @@ export class Connection implements FrameHandler, TurnTask {
     this.#release();
     this.#state = "closing";
     if (wasOpen) {
-      this.output.method(0, "connection.close", {
-        replyCode: error.replyCode,
-        replyText: error.replyText,
-        classId: key >>> 16,
-        methodId: key & 0xffff,
-      });
-      this.outputGrew();
+      this.output.method(0, "connection.close", closeArguments(error, key));
+      this.writer.grew();
     }
     this.#timer?.cancel();
     this.#timer = this.host.clock.setTimer(CLOSE_TIMEOUT_MS, () => this.#stream.destroy());
@@ -444,7 +396,7 @@ export class Connection implements FrameHandler, TurnTask {
   #end(): void {
     this.#state = "closed";
     this.#parser.stop();
-    this.#flush();
+    this.writer.flush();
     this.#stream.end();
     this.#timer?.cancel();
     this.#timer = this.host.clock.setTimer(CLOSE_TIMEOUT_MS, () => this.#stream.destroy());
@@ -477,8 +429,7 @@ export class Connection implements FrameHandler, TurnTask {
   }
 }
 
-function unexpectedContent(state: State, number: number): AmqpError {
-  if (state === "running" && number !== 0)
-    return new AmqpError("CHANNEL_ERROR", "expected 'channel.open'");
-  return new AmqpError("UNEXPECTED_FRAME", "expected method frame, got non method frame instead");
+function closeArguments(error: AmqpError, key: number): MethodArguments<"connection.close"> {
+  const { replyCode, replyText, method = [key >>> 16, key & 0xffff] } = error;
+  return { replyCode, replyText, classId: method[0], methodId: method[1] };
 }

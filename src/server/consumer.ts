@@ -52,7 +52,7 @@ export class ChannelConsumer implements Consumer, DeliverySource {
 
   hasCredit(): boolean {
     const channel = this.#channel;
-    if (channel.connection.congested) return false;
+    if (channel.connection.writer.congested) return false;
     if (this.noAck) return true;
     if (this.prefetch > 0 && this.unackedCount >= this.prefetch) return false;
     return channel.prefetch === 0 || channel.unacked.count < channel.prefetch;
@@ -74,7 +74,7 @@ export class ChannelConsumer implements Consumer, DeliverySource {
       this.unackedCount++;
       channel.unacked.add(deliveryTag, this, position, sequence, bits);
     }
-    channel.connection.outputGrew();
+    channel.connection.writer.grew();
   }
 
   settled(): void {

@@ -39,7 +39,10 @@ const channelHandlers: HandlersOf<
     if (!active) throw new AmqpError("NOT_IMPLEMENTED", "active=false");
     channel.reply("channel.flow-ok", { active });
   },
-  "channel.flow-ok": () => undefined,
+  // The server never asks for flow, so nobody has anything to answer.
+  "channel.flow-ok": () => {
+    throw unimplemented();
+  },
   "access.request": (channel) => channel.reply("access.request-ok", { ticket: 1 }),
 
   "confirm.select": (channel, { noWait }) => {
@@ -70,6 +73,10 @@ const channelHandlers: HandlersOf<
   },
 };
 
+function unimplemented(): AmqpError {
+  return new AmqpError("COMMAND_INVALID", "unimplemented method");
+}
+
 function notTransactional(): AmqpError {
   return new AmqpError("PRECONDITION_FAILED", "channel is not transactional");
 }
@@ -86,6 +93,6 @@ export function handle(channel: Channel, method: Method): void {
   const handler = handlers[method.name as ChannelMethodName] as
     | Handler<ChannelMethodName>
     | undefined;
-  if (handler === undefined) throw new AmqpError("COMMAND_INVALID", "unimplemented method");
+  if (handler === undefined) throw unimplemented();
   handler(channel, method.arguments as never);
 }

@@ -7,7 +7,7 @@
 
 import { AmqpError } from "../amqp/errors.ts";
 import type { FieldTable } from "../amqp/field-table.ts";
-import type { Method, MethodArguments } from "../amqp/methods.ts";
+import { type Method, type MethodArguments, methods } from "../amqp/methods.ts";
 import type { Host } from "../broker/host.ts";
 import type { User } from "../broker/users.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
@@ -145,18 +145,23 @@ export class Handshake {
   }
 }
 
+/** RabbitMQ names its own tune in the close, not the client's answer. */
+const OF_TUNE = { method: methods["connection.tune"].id };
+
 function checkLimit(name: string, value: number, least: number, most: number): void {
-  const shown = value === 0 ? "0 (no limit)" : String(value);
+  const shown = name === "channel_max" && value === 0 ? "0 (no limit)" : String(value);
   if (value === 0 || value > most) {
     throw new AmqpError(
       "NOT_ALLOWED",
       `negotiated ${name} = ${shown} is higher than the maximum allowed value (${most})`,
+      OF_TUNE,
     );
   }
   if (value < least) {
     throw new AmqpError(
       "NOT_ALLOWED",
       `negotiated ${name} = ${shown} is lower than the minimum allowed value (${least})`,
+      OF_TUNE,
     );
   }
 }

@@ -13,6 +13,8 @@ import type { Turn, TurnTask } from "../turn.ts";
 const SILENT_LOOKS_MAX = 4;
 
 export interface HeartbeatActions {
+  /** Whether anything was sent since the last time it was asked. */
+  spoke(): boolean;
   /** Sends a heartbeat frame. */
   send(): void;
   /** The peer has been silent too long. */
@@ -26,7 +28,6 @@ export class Heartbeat implements TurnTask {
   readonly #actions: HeartbeatActions;
   #timer: Timer;
   #heard = true;
-  #spoke = true;
   #silentLooks = 0;
   #lookScheduled = false;
   #stopped = false;
@@ -42,11 +43,6 @@ export class Heartbeat implements TurnTask {
   /** Bytes have come in. */
   received(): void {
     this.#heard = true;
-  }
-
-  /** Bytes have gone out. */
-  sent(): void {
-    this.#spoke = true;
   }
 
   stop(): void {
@@ -75,7 +71,6 @@ export class Heartbeat implements TurnTask {
       this.#actions.expired();
       return;
     }
-    if (!this.#spoke) this.#actions.send();
-    this.#spoke = false;
+    if (!this.#actions.spoke()) this.#actions.send();
   }
 }

@@ -2,7 +2,7 @@
 
 import { ByteReader } from "../amqp/byte-reader.ts";
 import { AmqpError } from "../amqp/errors.ts";
-import { readTableEntries } from "../amqp/field-table.ts";
+import { type FieldTable, readTableEntries } from "../amqp/field-table.ts";
 import { erlangBinary } from "../amqp/type-names.ts";
 
 export interface Credentials {
@@ -14,11 +14,9 @@ type Mechanism = (response: Buffer) => Credentials;
 
 /** The client sees what it sent as RabbitMQ shows it; the log does not, for there may be a password in it. */
 function invalid(response: Buffer): AmqpError {
-  return new AmqpError(
-    "SYNTAX_ERROR",
-    `response ${erlangBinary(response)} invalid`,
-    "malformed login response",
-  );
+  return new AmqpError("SYNTAX_ERROR", `response ${erlangBinary(response)} invalid`, {
+    logText: "malformed login response",
+  });
 }
 
 /** `authorization id NUL user NUL password`; the first is ignored [RFC 4616; RabbitMQ]. */
@@ -34,7 +32,12 @@ function plain(response: Buffer): Credentials {
 
 /** A table's entries without length, with LOGIN and PASSWORD. */
 function amqplain(response: Buffer): Credentials {
-  const table = readTableEntries(new ByteReader(response));
+  let table: FieldTable;
+  try {
+    table = readTableEntries(new ByteReader(response));
+  } catch {
+    throw invalid(response);
+  }
   const login = table.get("LOGIN");
   const password = table.get("PASSWORD");
   if (login?.type !== "S" || password?.type !== "S") throw invalid(response);

@@ -172,7 +172,7 @@ export class Publishing implements TurnTask {
         Math.min(source.bodyEnd, from + pieceBytes),
       );
     }
-    this.#channel.connection.outputGrew();
+    this.#channel.connection.writer.grew();
   }
 
   #noteConfirm(accepted: boolean): void {
@@ -202,7 +202,7 @@ export class Publishing implements TurnTask {
     }
     this.#refused = this.#refused.filter((refused) => refused > upTo);
     this.#ack(upTo);
-    this.#channel.connection.outputGrew();
+    this.#channel.connection.writer.grew();
   }
 
   #ack(upTo: number): void {

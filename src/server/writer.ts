@@ -1,0 +1,79 @@
+/**
+ * The writing half of a connection: from what was said in a turn to the stream, and back-pressure from there.
+ *
+ * A client that does not read stops its deliveries first (`congested`) and is then not read from either, so that it
+ * holds no more memory than the limits below.
+ */
+
+import type { Duplex } from "node:stream";
+import { Output, recycle } from "../amqp/output.ts";
+import type { Turn, TurnTask } from "../turn.ts";
+
+/** Said and not yet written to the system: beyond it a connection gets no deliveries. */
+const UNWRITTEN_BYTES_CONGESTED = 1 << 20;
+/** Beyond it the connection is not read from, so that a client cannot ask for more than it takes. */
+const UNWRITTEN_BYTES_MAX = 8 << 20;
+/** Within a turn this much is written as soon as it is there: it is still warm, and the client can begin. */
+const EAGER_BYTES = 1 << 17;
+
+export class Writer implements TurnTask {
+  readonly output: Output;
+  /** Deliveries have to wait until the client has read some of what it was sent; then `onDrained` is called. */
+  congested = false;
+  /** Whether bytes have been written since somebody looked and set it back. */
+  spoke = false;
+  readonly #stream: Duplex;
+  readonly #turn: Turn;
+  readonly #onDrained: () => void;
+  #scheduled = false;
+  #paused = false;
+
+  constructor(stream: Duplex, turn: Turn, frameMax: number, onDrained: () => void) {
+    this.#stream = stream;
+    this.#turn = turn;
+    this.#onDrained = onDrained;
+    this.output = new Output(frameMax);
+    stream.on("drain", () => this.#drained());
+  }
+
+  /** Something was added to the output: it leaves at the end of the turn, or now when it is much. */
+  grew(): void {
+    if (this.output.bytes >= EAGER_BYTES) this.flush();
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#turn.flushSocket(this);
+  }
+
+  endTurn(): void {
+    this.#scheduled = false;
+    this.flush();
+  }
+
+  /** Hands everything said so far to the stream. */
+  flush(): void {
+    const stream = this.#stream;
+    if (this.output.bytes === 0 || stream.destroyed) return;
+    const batch = this.output.take();
+    const last = batch.parts.length - 1;
+    if (last > 0) stream.cork();
+    for (let index = 0; index < last; index++) stream.write(batch.parts[index]);
+    stream.write(batch.parts[last], () => recycle(batch));
+    if (last > 0) stream.uncork();
+    this.spoke = true;
+    this.congested = stream.writableLength >= UNWRITTEN_BYTES_CONGESTED;
+    if (stream.writableLength >= UNWRITTEN_BYTES_MAX && !this.#paused) {
+      this.#paused = true;
+      stream.pause();
+    }
+  }
+
+  #drained(): void {
+    if (this.#paused) {
+      this.#paused = false;
+      this.#stream.resume();
+    }
+    if (!this.congested) return;
+    this.congested = false;
+    this.#onDrained();
+  }
+}
