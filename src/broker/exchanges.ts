@@ -153,7 +153,8 @@ export class Exchanges {
   }
 
   /** Deletes an exchange and its bindings; one that does not exist is as good as deleted [exchange.delete]. */
-  delete(name: string, ifUnused: boolean): void {
+  delete(givenName: string, ifUnused: boolean): void {
+    const name = stripLineEnds(givenName);
     this.#checkNotDefault(name);
     if (name.startsWith("amq.")) {
       throw new AmqpError(
@@ -179,7 +180,7 @@ export class Exchanges {
   /** Binds, which changes nothing when there is such a binding already [queue.bind, exchange.bind]. */
   bind(sourceName: string, destination: Destination, routingKey: string, args: FieldTable): void {
     this.#checkNotDefault(sourceName);
-    const source = this.get(sourceName);
+    const source = this.get(stripLineEnds(sourceName));
     source.type.validateBinding?.(routingKey, args);
     if (!source.bind(destination, routingKey, args)) return;
     let sources = this.#sources.get(destination);
@@ -194,7 +195,7 @@ export class Exchanges {
   /** Unbinds; neither the binding nor its source need exist [queue.unbind, exchange.unbind]. */
   unbind(sourceName: string, destination: Destination, routingKey: string, args: FieldTable): void {
     this.#checkNotDefault(sourceName);
-    const source = this.#byName.get(sourceName);
+    const source = this.#byName.get(stripLineEnds(sourceName));
     if (source === undefined || !source.unbind(destination, routingKey, args)) return;
     this.generation++;
     this.#afterUnbind(source);

@@ -115,15 +115,12 @@ export class Publication implements Routable, Envelope {
   }
 }
 
-/** The routing keys that a header CC or BCC adds. */
+/** The routing keys that a header CC or BCC adds; what is no text among them is passed over [RabbitMQ]. */
 export function senderSelectedKeys(headers: FieldTable, name: "CC" | "BCC"): string[] {
   const value = headers.get(name);
   if (value === undefined) return [];
   if (value.type !== "A") throw invalidKeys(name, value);
-  return value.value.map((key) => {
-    if (key.type !== "S") throw invalidKeys(name, value);
-    return key.value.toString();
-  });
+  return value.value.flatMap((key) => (key.type === "S" ? [key.value.toString()] : []));
 }
 
 function invalidKeys(name: string, value: FieldValue): AmqpError {

@@ -21,7 +21,7 @@ function matchMode(args: FieldTable): Mode {
   if (mode.type !== "S") {
     throw new AmqpError(
       "PRECONDITION_FAILED",
-      `Invalid x-match field type ${typeName(mode)} (value ${String(mode.value)}); expected longstr`,
+      `Invalid x-match field type ${typeName(mode)}; expected longstr`,
     );
   }
   const text = mode.value.toString();

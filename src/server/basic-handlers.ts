@@ -11,7 +11,7 @@ import type { Queue } from "../queue/queue.ts";
 import { REDELIVERED } from "../queue/ready.ts";
 import type { Channel } from "./channel.ts";
 import type { ChannelMethodName, HandlersOf } from "./handlers.ts";
-import { settle } from "./settling.ts";
+import { settle, settleAll } from "./settling.ts";
 
 const message = new StoredMessage();
 
@@ -37,7 +37,8 @@ function checkExclusiveUse(queue: Queue, exclusive: boolean, shown: string): voi
 
 function recover(channel: Channel, requeue: boolean): void {
   if (!requeue) throw new AmqpError("NOT_IMPLEMENTED", "requeue=false");
-  settle(channel, 0, true, "requeue");
+  // At once, and also in a transaction.
+  settleAll(channel, channel.unacked.takeAll(), "requeue");
 }
 
 export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${string}`>> = {

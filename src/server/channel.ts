@@ -10,6 +10,7 @@ import { Content, EXPECT_METHOD, unexpectedFrameFor } from "../amqp/content.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import type { MethodArguments, MethodName } from "../amqp/methods.ts";
 import type { Output } from "../amqp/output.ts";
+import { stripLineEnds } from "../broker/names.ts";
 import { createReplyQueue } from "../broker/reply-queue.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
 import type { Queue } from "../queue/queue.ts";
@@ -79,7 +80,7 @@ export class Channel {
 
   /** The queue that a method names, where an empty name is the last one declared here. */
   queueName(name: string): string {
-    if (name !== "") return name;
+    if (name !== "") return stripLineEnds(name);
     if (this.lastQueue === undefined)
       throw new AmqpError("NOT_FOUND", "no previously declared queue");
     return this.lastQueue;

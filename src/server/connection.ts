@@ -7,7 +7,7 @@
 
 import type { Duplex } from "node:stream";
 import { type Content, EXPECT_METHOD, unexpectedFrameFor } from "../amqp/content.ts";
-import { AmqpError } from "../amqp/errors.ts";
+import { AmqpError, NO_METHOD } from "../amqp/errors.ts";
 import {
   FRAME_BODY,
   FRAME_HEADER,
@@ -284,6 +284,7 @@ export class Connection implements FrameHandler {
       throw new AmqpError(
         "NOT_ALLOWED",
         `number of channels opened (${channelMax}) has reached the negotiated channel_max (${channelMax})`,
+        { method: NO_METHOD },
       );
     }
     this.#channels[number] = new Channel(number, this, this.vhost);

@@ -1,6 +1,7 @@
 /** The methods of exchanges [exchange]. */
 
 import { AmqpError } from "../amqp/errors.ts";
+import { stripLineEnds } from "../broker/names.ts";
 import type { Channel } from "./channel.ts";
 import type { ChannelMethodName, HandlersOf } from "./handlers.ts";
 
@@ -8,13 +9,13 @@ import type { ChannelMethodName, HandlersOf } from "./handlers.ts";
 function destination(channel: Channel, name: string) {
   if (name === "")
     throw new AmqpError("ACCESS_REFUSED", "operation not permitted on the default exchange");
-  return channel.vhost.exchanges.get(name);
+  return channel.vhost.exchanges.get(stripLineEnds(name));
 }
 
 export const exchangeHandlers: HandlersOf<Extract<ChannelMethodName, `exchange.${string}`>> = {
   "exchange.declare": (channel, args) => {
     const { exchanges } = channel.vhost;
-    if (args.passive) exchanges.get(args.exchange);
+    if (args.passive) exchanges.get(stripLineEnds(args.exchange));
     else exchanges.declare({ ...args, name: args.exchange });
     if (!args.noWait) channel.reply("exchange.declare-ok", {});
   },
@@ -38,7 +39,9 @@ export const exchangeHandlers: HandlersOf<Extract<ChannelMethodName, `exchange.$
   "exchange.unbind": (channel, args) => {
     const { exchanges } = channel.vhost;
     const bound =
-      args.destination === "" ? destination(channel, "") : exchanges.find(args.destination);
+      args.destination === ""
+        ? destination(channel, "")
+        : exchanges.find(stripLineEnds(args.destination));
     if (bound !== undefined) exchanges.unbind(args.source, bound, args.routingKey, args.arguments);
     if (!args.noWait) channel.reply("exchange.unbind-ok", {});
   },
