@@ -7,6 +7,7 @@
  */
 
 import { ByteWriter } from "./byte-writer.ts";
+import { copyBytes } from "./copy-bytes.ts";
 import {
   FRAME_BODY,
   FRAME_END,
@@ -115,7 +116,7 @@ export class Output {
       return;
     }
     const slab = this.#room(bytes);
-    buffer.copy(slab, this.#end, start, end);
+    copyBytes(slab, this.#end, buffer, start, end);
     this.#end += bytes;
   }
 
@@ -182,15 +183,14 @@ export class Output {
     const bytes = templateBytes + 9 + routingBytes + 1;
     const slab = this.#room(bytes);
     let at = this.#end;
-    for (let index = 0; index < templateBytes; index++) slab[at + index] = template[index]!;
+    copyBytes(slab, at, template, 0, templateBytes);
     writeLong(slab, at + 3, bytes - FRAME_OVERHEAD_BYTES);
     at += templateBytes;
     writeLongLong(slab, at, deliveryTag);
     slab[at + 8] = redelivered ? 1 : 0;
     at += 9;
-    const { buffer } = message;
-    for (let from = message.routingStart; from < message.routingEnd; from++)
-      slab[at++] = buffer[from]!;
+    copyBytes(slab, at, message.buffer, message.routingStart, message.routingEnd);
+    at += routingBytes;
     slab[at] = FRAME_END;
     this.#end = at + 1;
     this.bytes += bytes;
@@ -208,7 +208,7 @@ export class Output {
     }
     const slab = this.#room(bytes);
     const at = this.#end;
-    buffer.copy(slab, at, contentStart, contentStart + bytes);
+    copyBytes(slab, at, buffer, contentStart, contentStart + bytes);
     slab[at + 1] = channel >> 8;
     slab[at + 2] = channel;
     if (bodyBytes > 0) {

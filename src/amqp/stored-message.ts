@@ -16,6 +16,7 @@
  */
 
 import type { Content } from "./content.ts";
+import { copyBytes } from "./copy-bytes.ts";
 import {
   FRAME_BODY,
   FRAME_END,
@@ -99,20 +100,25 @@ export function writeMessage(
     view.setFloat64(at, ttlMs, true);
     at += TTL_BYTES;
   }
-  const { routingBuffer } = source;
-  for (let from = source.routingStart; from < source.routingEnd; from++)
-    buffer[at++] = routingBuffer[from]!;
+  copyBytes(buffer, at, source.routingBuffer, source.routingStart, source.routingEnd);
+  at += routingBytes;
 
   if (bodyBytes > 0 && source.contiguous) {
-    source.bodyBuffer.copy(buffer, at, source.headerStart - FRAME_HEADER_BYTES, source.bodyEnd + 1);
+    copyBytes(
+      buffer,
+      at,
+      source.bodyBuffer,
+      source.headerStart - FRAME_HEADER_BYTES,
+      source.bodyEnd + 1,
+    );
     return;
   }
   at = writeFrame(room, at, FRAME_HEADER, headerBytes);
-  source.headerBuffer.copy(buffer, at, source.headerStart, source.headerEnd);
+  copyBytes(buffer, at, source.headerBuffer, source.headerStart, source.headerEnd);
   buffer[at + headerBytes] = FRAME_END;
   if (bodyBytes === 0) return;
   at = writeFrame(room, at + headerBytes + 1, FRAME_BODY, bodyBytes);
-  source.bodyBuffer.copy(buffer, at, source.bodyStart, source.bodyEnd);
+  copyBytes(buffer, at, source.bodyBuffer, source.bodyStart, source.bodyEnd);
   buffer[at + bodyBytes] = FRAME_END;
 }
 

@@ -141,13 +141,8 @@ export class VirtualHost implements QueueOwner {
       holders,
       publication.persistent,
     );
-    writeMessage(
-      store.segment(position),
-      store.offset(position),
-      source,
-      publication,
-      this.clock.now(),
-    );
+    const segment = store.segment(position);
+    writeMessage(segment, position - segment.start, source, publication, this.clock.now());
     return position;
   }
 

@@ -104,7 +104,8 @@ export class Queue implements Holder {
 
   /** Points `message` at a message of this queue: for the turn. */
   open(position: number, message: StoredMessage): void {
-    message.open(this.#store.segment(position), this.#store.offset(position));
+    const segment = this.#store.segment(position);
+    message.open(segment, position - segment.start);
   }
 
   /** Whether one more message would be too many for a queue that refuses what is too many. */

@@ -15,6 +15,9 @@ import { settle, settleAll } from "./settling.ts";
 
 const message = new StoredMessage();
 
+/** Nobody counts what basic.get has taken. */
+function nothing(): void {}
+
 /** The consumer argument x-priority; 0 when absent. */
 function consumerPriority(args: FieldTable, queue: string): number {
   const value = args.get("x-priority");
@@ -116,7 +119,7 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
     else
       channel.unacked.add(
         deliveryTag,
-        { queue, settled: () => undefined },
+        { queue, settled: nothing, wake: nothing },
         position,
         sequence,
         bits,

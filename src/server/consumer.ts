@@ -79,10 +79,8 @@ export class ChannelConsumer implements Consumer, DeliverySource {
 
   settled(): void {
     this.unackedCount--;
-    this.wake();
   }
 
-  /** It may have credit again. */
   wake(): void {
     if (!this.rotates && !this.cancelled) this.queue.consumerReady(this);
   }

@@ -8,6 +8,7 @@
 
 import { decodeUtf8 } from "../amqp/byte-reader.ts";
 import type { Content } from "../amqp/content.ts";
+import { copyBytes } from "../amqp/copy-bytes.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import { FRAME_BODY, FRAME_HEADER, FRAME_OVERHEAD_BYTES } from "../amqp/frame-parser.ts";
 import { exchangeIn } from "../broker/names.ts";
@@ -42,7 +43,7 @@ class LastRouting {
 
   keep(content: Content, generation: number): void {
     const { routingBuffer, routingStart, routingEnd } = content;
-    routingBuffer.copy(this.bytes, 0, routingStart, routingEnd);
+    copyBytes(this.bytes, 0, routingBuffer, routingStart, routingEnd);
     this.length = routingEnd - routingStart;
     this.generation = generation;
     this.queues = undefined;

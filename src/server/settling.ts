@@ -18,16 +18,18 @@ export function settle(
   outcome: Outcome,
 ): void {
   const { unacked, transaction } = channel;
-  if (multiple) {
-    const deliveries =
-      deliveryTag === 0 ? unacked.takeAll() : unacked.takeUpTo(find(channel, deliveryTag));
-    if (transaction === undefined) settleAll(channel, deliveries, outcome);
-    else transaction.settle(deliveries, outcome);
-    return;
+  const index = multiple && deliveryTag === 0 ? unacked.last : find(channel, deliveryTag);
+  if (transaction !== undefined) {
+    const deliveries = multiple ? unacked.takeUpTo(index) : [{ ...unacked.take(index) }];
+    transaction.settle(deliveries, outcome);
+  } else if (!multiple) {
+    settleOne(channel, unacked.take(index), outcome);
+  } else if (outcome === "ack") {
+    unacked.ackUpTo(index);
+    channel.wakeConsumers();
+  } else {
+    settleAll(channel, unacked.takeUpTo(index), outcome);
   }
-  const delivery = unacked.take(find(channel, deliveryTag));
-  if (transaction === undefined) settleOne(channel, delivery, outcome);
-  else transaction.settle([delivery], outcome);
 }
 
 function find(channel: Channel, deliveryTag: number): number {
@@ -37,9 +39,12 @@ function find(channel: Channel, deliveryTag: number): number {
 }
 
 function settleOne(channel: Channel, delivery: Delivery, outcome: Outcome): void {
+  const { source } = delivery;
   finish(delivery, outcome);
-  delivery.source.settled();
-  if (outcome === "requeue") delivery.source.queue.dispatch();
+  source.settled();
+  source.wake();
+  if (outcome === "requeue") source.queue.dispatch();
+  // What this one frees of the channel's prefetch another consumer may take.
   if (channel.prefetch > 0) channel.wakeConsumers();
 }
 
@@ -49,12 +54,13 @@ export function settleAll(
   deliveries: readonly Delivery[],
   outcome: Outcome,
 ): void {
-  for (const delivery of deliveries) finish(delivery, outcome);
-  for (const { source } of deliveries) source.settled();
-  if (outcome === "requeue") {
-    for (const queue of new Set(deliveries.map(({ source }) => source.queue))) queue.dispatch();
+  for (const delivery of deliveries) {
+    finish(delivery, outcome);
+    delivery.source.settled();
   }
-  if (channel.prefetch > 0) channel.wakeConsumers();
+  channel.wakeConsumers();
+  if (outcome !== "requeue") return;
+  for (const queue of new Set(deliveries.map(({ source }) => source.queue))) queue.dispatch();
 }
 
 function finish({ source, position, sequence, bits }: Delivery, outcome: Outcome): void {

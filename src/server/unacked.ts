@@ -10,18 +10,23 @@ import type { Queue } from "../queue/queue.ts";
 /** Where a delivery came from and who is told when it is settled. */
 export interface DeliverySource {
   readonly queue: Queue;
-  /** One of its deliveries has been settled or requeued. */
+  /** One of its deliveries has been settled or requeued: it counts one less. */
   settled(): void;
+  /** It may have credit again. */
+  wake(): void;
 }
 
 /** What has been delivered under a tag, with what is needed to settle it or to give it back. */
 export interface Delivery {
-  readonly tag: number;
-  readonly position: number;
-  readonly sequence: number;
-  readonly bits: number;
-  readonly source: DeliverySource;
+  tag: number;
+  position: number;
+  sequence: number;
+  bits: number;
+  source: DeliverySource;
 }
+
+/** In the scratch object before its first use. */
+const NO_SOURCE = undefined as unknown as DeliverySource;
 
 const FIRST_ENTRIES = 16;
 /** In the place of a position: the entry is settled. */
@@ -38,6 +43,7 @@ export class Unacked {
   #end = 0;
   /** How many are outstanding. */
   count = 0;
+  readonly #taken: Delivery = { tag: 0, position: 0, sequence: 0, bits: 0, source: NO_SOURCE };
 
   /** Adds a delivery; its tag is higher than all before. */
   add(tag: number, source: DeliverySource, position: number, sequence: number, bits: number): void {
@@ -74,27 +80,48 @@ export class Unacked {
     return -1;
   }
 
-  /** The outstanding delivery at `index`, which is no longer outstanding. */
+  /**
+   * The outstanding delivery at `index`, which is no longer outstanding. The object is a scratch object: it holds until the
+   * next call.
+   */
   take(index: number): Delivery {
-    const delivery = {
-      tag: this.#tags[index]!,
-      position: this.#positions[index]!,
-      sequence: this.#sequences[index]!,
-      bits: this.#bits[index]!,
-      source: this.#sources[index]!,
-    };
+    const taken = this.#taken;
+    this.#read(index, taken);
     this.#remove(index);
-    return delivery;
+    return taken;
+  }
+
+  #read(index: number, into: Delivery): void {
+    into.tag = this.#tags[index]!;
+    into.position = this.#positions[index]!;
+    into.sequence = this.#sequences[index]!;
+    into.bits = this.#bits[index]!;
+    into.source = this.#sources[index]!;
+  }
+
+  /** Acknowledges all outstanding deliveries up to the one at `index`; nobody is woken. */
+  ackUpTo(index: number): void {
+    for (let at = this.#head; at <= index; at++) {
+      if (this.#positions[at] === SETTLED) continue;
+      const source = this.#sources[at]!;
+      source.queue.settle(this.#positions[at]!);
+      source.settled();
+      this.#remove(at);
+    }
   }
 
   /** All outstanding deliveries up to the one at `index`, in order, which are no longer outstanding. */
   takeUpTo(index: number): Delivery[] {
     const taken: Delivery[] = [];
-    const end = index + 1;
-    for (let at = this.#head; at < end; at++) {
-      if (this.#positions[at] !== SETTLED) taken.push(this.take(at));
+    for (let at = this.#head; at <= index; at++) {
+      if (this.#positions[at] !== SETTLED) taken.push({ ...this.take(at) });
     }
     return taken;
+  }
+
+  /** Where the last delivery is, outstanding or not: for all of them. */
+  get last(): number {
+    return this.#end - 1;
   }
 
   /** All outstanding deliveries, in order. */

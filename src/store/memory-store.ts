@@ -10,17 +10,16 @@ import { assert } from "../assert.ts";
 import type { Turn } from "../turn.ts";
 import type { FlushListener, Holder, MessageStore, Segment } from "./message-store.ts";
 
+/** Segments begin at multiples of it, so that a position tells its segment. */
 const SEGMENT_BYTES = 1 << 20;
 /** A larger record gets a segment of its own, so that it goes when it is settled and wastes no tail. */
 const RECORD_BYTES_MAX = SEGMENT_BYTES / 4;
-/** A position is segment number * SEGMENT_SPAN + offset of the record. */
-const SEGMENT_SPAN = 2 ** 24;
 const RECORD_HEADER_BYTES = 4;
 /** Sockets may refer to records from this size on until they are written, so their bytes are not written over. */
 const SHARED_RECORD_BYTES_MIN = 4096;
 
 class MemorySegment implements Segment {
-  readonly number: number;
+  readonly start: number;
   readonly buffer: Buffer;
   readonly view: DataView;
   usedBytes = 0;
@@ -29,8 +28,8 @@ class MemorySegment implements Segment {
   /** Whether a socket may still refer to its bytes after they were settled. */
   shared = false;
 
-  constructor(number: number, bytes: number) {
-    this.number = number;
+  constructor(start: number, bytes: number) {
+    this.start = start;
     this.buffer = Buffer.allocUnsafeSlow(bytes);
     this.view = new DataView(this.buffer.buffer, this.buffer.byteOffset, bytes);
   }
@@ -38,11 +37,12 @@ class MemorySegment implements Segment {
 
 export class MemoryStore implements MessageStore {
   readonly #turn: Turn;
+  /** By their start. */
   readonly #segments = new Map<number, MemorySegment>();
   #tail: MemorySegment;
   /** The segment of the last position looked up: mostly the next one's too. */
   #recent: MemorySegment;
-  #nextNumber = 0;
+  #nextStart = 0;
   #listeners: FlushListener[] = [];
   /** Bytes of all segments. */
   allocatedBytes = 0;
@@ -61,7 +61,7 @@ export class MemoryStore implements MessageStore {
     segment.holders += holders.length;
     if (recordBytes >= SHARED_RECORD_BYTES_MIN) segment.shared = true;
     segment.view.setUint32(offset, holders.length, true);
-    return segment.number * SEGMENT_SPAN + offset;
+    return segment.start + offset + RECORD_HEADER_BYTES;
   }
 
   #segmentFor(recordBytes: number): MemorySegment {
@@ -81,41 +81,39 @@ export class MemoryStore implements MessageStore {
   }
 
   #addSegment(bytes: number): MemorySegment {
-    const segment = new MemorySegment(this.#nextNumber++, bytes);
-    this.#segments.set(segment.number, segment);
+    const segment = new MemorySegment(this.#nextStart, bytes);
+    this.#nextStart += Math.ceil(bytes / SEGMENT_BYTES) * SEGMENT_BYTES;
+    this.#segments.set(segment.start, segment);
     this.allocatedBytes += bytes;
     return segment;
   }
 
   #drop(segment: MemorySegment): void {
-    this.#segments.delete(segment.number);
+    this.#segments.delete(segment.start);
     this.allocatedBytes -= segment.buffer.length;
     if (this.#recent === segment) this.#recent = this.#tail;
   }
 
   segment(position: number): MemorySegment {
-    const number = Math.floor(position / SEGMENT_SPAN);
-    if (this.#recent.number === number) return this.#recent;
-    const segment = this.#segments.get(number);
+    const recent = this.#recent;
+    const offset = position - recent.start;
+    if (offset >= 0 && offset < recent.buffer.length) return recent;
+    const segment = this.#segments.get(position - (position % SEGMENT_BYTES));
     assert(segment !== undefined, `position ${position} is in no segment`);
     this.#recent = segment;
     return segment;
   }
 
-  offset(position: number): number {
-    return (position % SEGMENT_SPAN) + RECORD_HEADER_BYTES;
-  }
-
   hold(position: number): void {
     const segment = this.segment(position);
-    const offset = position % SEGMENT_SPAN;
+    const offset = position - segment.start - RECORD_HEADER_BYTES;
     segment.view.setUint32(offset, segment.view.getUint32(offset, true) + 1, true);
     segment.holders++;
   }
 
   release(position: number, _holder: Holder): void {
     const segment = this.segment(position);
-    const offset = position % SEGMENT_SPAN;
+    const offset = position - segment.start - RECORD_HEADER_BYTES;
     const holders = segment.view.getUint32(offset, true);
     assert(holders > 0, `position ${position} is released more often than it is held`);
     segment.view.setUint32(offset, holders - 1, true);

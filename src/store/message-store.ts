@@ -8,6 +8,8 @@
 
 /** Part of the log, in memory: `view` is over the same bytes as `buffer`. */
 export interface Segment {
+  /** The position of its first byte: the message at a position begins at `position - start`. */
+  readonly start: number;
   readonly buffer: Buffer;
   readonly view: DataView;
 }
@@ -28,15 +30,12 @@ export interface FlushListener {
 export interface MessageStore {
   /**
    * Makes room for `bytes` bytes that each of `holders` will hold, and returns their position. The caller writes the
-   * bytes at `segment(position)`, from `offset(position)` on, before it calls the store again.
+   * bytes at `position - start` of `segment(position)`, before it calls the store again.
    */
   append(bytes: number, holders: readonly Holder[], persistent: boolean): number;
 
   /** The segment of a position; its bytes are borrowed for the turn. */
   segment(position: number): Segment;
-
-  /** Where in its segment a position is. */
-  offset(position: number): number;
 
   /** One holder more: for whoever needs the message a little longer than the queue that lets go of it. */
   hold(position: number): void;
