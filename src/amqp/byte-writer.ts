@@ -39,7 +39,9 @@ export class ByteWriter {
   }
 
   octet(value: number): void {
-    this.buffer[this.hole(1)] = value;
+    // The hole first: making it may replace the buffer.
+    const start = this.hole(1);
+    this.buffer[start] = value;
   }
 
   short(value: number): void {

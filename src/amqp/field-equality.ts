@@ -1,4 +1,4 @@
-/** When two field values are the same, in the two senses that RabbitMQ's rules need. */
+/** When two field values are the same, in the senses that RabbitMQ's rules need. */
 
 import type { FieldTable, FieldValue } from "./field-table.ts";
 
@@ -47,4 +47,20 @@ export function integerValue(field: FieldValue): number | undefined {
 export function equivalentValues(a: FieldValue, b: FieldValue): boolean {
   const integer = integerValue(a);
   return integer === undefined ? equalValues(a, b) : integer === integerValue(b);
+}
+
+const isBytes = (field: FieldValue): field is FieldValue & { value: Buffer } =>
+  field.type === "S" || field.type === "x";
+
+const isFloat = (field: FieldValue): boolean => field.type === "f" || field.type === "d";
+
+const isWhole = (field: FieldValue): boolean =>
+  field.type === "T" || integerTypes.includes(field.type);
+
+/** The same value whatever its width: whole numbers and timestamps, floats, or bytes [RabbitMQ: headers exchange]. */
+export function sameValues(a: FieldValue, b: FieldValue): boolean {
+  if (isBytes(a)) return isBytes(b) && a.value.equals(b.value);
+  if (isWhole(a)) return isWhole(b) && Number(a.value) === Number(b.value);
+  if (isFloat(a)) return isFloat(b) && a.value === b.value;
+  return equalValues(a, b);
 }

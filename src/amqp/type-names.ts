@@ -31,7 +31,9 @@ export function typeName(field: FieldValue): string {
 /** A value as text, as it stands between quotes in an error. */
 export function valueText(field: FieldValue): string {
   if (field.type === "S" || field.type === "x") return field.value.toString();
-  return field.type === "V" ? "undefined" : String(field.value);
+  const text = String(field.value);
+  const isWholeFloat = (field.type === "f" || field.type === "d") && Number.isInteger(field.value);
+  return isWholeFloat ? `${text}.0` : text;
 }
 
 /** Bytes as Erlang prints a binary: as text when all of it is printable, else as numbers. */

@@ -179,8 +179,7 @@ export class Exchanges {
 
   /** Binds, which changes nothing when there is such a binding already [queue.bind, exchange.bind]. */
   bind(sourceName: string, destination: Destination, routingKey: string, args: FieldTable): void {
-    this.#checkNotDefault(sourceName);
-    const source = this.get(stripLineEnds(sourceName));
+    const source = this.source(sourceName);
     source.type.validateBinding?.(routingKey, args);
     if (!source.bind(destination, routingKey, args)) return;
     let sources = this.#sources.get(destination);
@@ -190,6 +189,25 @@ export class Exchanges {
     }
     sources.add(source);
     this.generation++;
+  }
+
+  /** Whether there is such a binding. */
+  isBound(
+    sourceName: string,
+    destination: Destination,
+    routingKey: string,
+    args: FieldTable,
+  ): boolean {
+    this.#checkNotDefault(sourceName);
+    return (
+      this.#byName.get(stripLineEnds(sourceName))?.isBound(destination, routingKey, args) ?? false
+    );
+  }
+
+  /** The exchange to bind from: NOT_FOUND when it is missing, ACCESS_REFUSED when it is the default exchange. */
+  source(name: string): Exchange {
+    this.#checkNotDefault(name);
+    return this.get(stripLineEnds(name));
   }
 
   /** Unbinds; neither the binding nor its source need exist [queue.unbind, exchange.unbind]. */

@@ -6,12 +6,7 @@ import { AmqpError } from "../amqp/errors.ts";
 import type { FieldTable } from "../amqp/field-table.ts";
 import { typeName } from "../amqp/type-names.ts";
 import { Queue, type QueueContext } from "../queue/queue.ts";
-import {
-  checkArgumentsEquivalence,
-  inequivalent,
-  type QueueSettings,
-  queueSettings,
-} from "../queue/settings.ts";
+import { checkArgumentsEquivalence, inequivalent, queueSettings } from "../queue/settings.ts";
 import { checkReservedPrefix, generateName, queueIn, stripLineEnds } from "./names.ts";
 
 export interface QueueDeclaration {
@@ -89,7 +84,7 @@ export class Queues {
       );
     }
     const settings = queueSettings(declaration.arguments, shown);
-    if (settings.type === "quorum") this.#checkQuorum(settings, givenName, declaration);
+    if (settings.type === "quorum") this.#checkQuorum(givenName, declaration);
     const name = givenName === "" ? generateName("amq.gen-") : givenName;
     const exclusiveOwner = declaration.exclusive ? connection : undefined;
     const { durable, autoDelete, arguments: args } = declaration;
@@ -123,7 +118,7 @@ export class Queues {
   }
 
   /** A quorum queue is durable, shared and named. */
-  #checkQuorum(_settings: QueueSettings, name: string, declaration: QueueDeclaration): void {
+  #checkQuorum(name: string, declaration: QueueDeclaration): void {
     const refused = [
       ["non-durable", !declaration.durable],
       ["exclusive-owner", declaration.exclusive],
@@ -156,10 +151,7 @@ export class Queues {
 
   #checkEquivalent(existing: Queue, declaration: QueueDeclaration, connection: object): void {
     const owner = declaration.exclusive ? connection : undefined;
-    if (existing.exclusiveOwner !== owner && existing.exclusiveOwner !== connection)
-      throw this.#locked(existing.name);
-    if (existing.exclusiveOwner === undefined && owner !== undefined)
-      throw this.#locked(existing.name);
+    if (existing.exclusiveOwner !== owner) throw this.#locked(existing.name);
     const of = queueIn(this.#vhost, existing.name);
     const properties = [
       ["durable", declaration.durable, existing.durable],

@@ -73,6 +73,7 @@ export class VirtualHost implements QueueOwner {
 
   /** Deletes a queue with its messages and bindings; returns how many messages were ready [queue.delete]. */
   deleteQueue(queue: Queue, ifUnused: boolean, ifEmpty: boolean): number {
+    if (queue.settings.type === "quorum") this.#checkNoConditions(queue, ifUnused, ifEmpty);
     if (ifEmpty && queue.readyCount > 0) {
       throw new AmqpError("PRECONDITION_FAILED", `${queueIn(this.name, queue.name)} not empty`);
     }
@@ -80,6 +81,15 @@ export class VirtualHost implements QueueOwner {
       throw new AmqpError("PRECONDITION_FAILED", `${queueIn(this.name, queue.name)} in use`);
     }
     return this.#removeQueue(queue);
+  }
+
+  #checkNoConditions(queue: Queue, ifUnused: boolean, ifEmpty: boolean): void {
+    if (!ifUnused && !ifEmpty) return;
+    const flag = ifUnused ? "if-unused" : "if-empty";
+    throw new AmqpError(
+      "NOT_IMPLEMENTED",
+      `cannot delete ${queueIn(this.name, queue.name)}. queue.delete operations with ${flag} flag set are not supported by quorum queues`,
+    );
   }
 
   #removeQueue(queue: Queue): number {

@@ -113,6 +113,10 @@ export class Exchange implements Destination {
     return true;
   }
 
+  isBound(destination: Destination, routingKey: string, args: FieldTable): boolean {
+    return this.#bindings.has(bindingKey(destination, routingKey, args));
+  }
+
   /** Removes a binding; false when there was none. */
   unbind(destination: Destination, routingKey: string, args: FieldTable): boolean {
     const key = bindingKey(destination, routingKey, args);

@@ -2,14 +2,14 @@
  * Headers exchanges: a binding's arguments are compared with the message's headers.
  *
  * `x-match` says whether all of them or any must fit; keys that begin with `x-` count only with `all-with-x` and
- * `any-with-x`. Values compare with their types; an argument without value asks only that the header is there. A binding
+ * `any-with-x`. Values compare without their types, but a float is no integer; an argument without value asks only that the header is there. A binding
  * without arguments takes every message under `all` and none under `any` [RabbitMQ].
  */
 
 import { AmqpError } from "../amqp/errors.ts";
-import { equalValues } from "../amqp/field-equality.ts";
+import { sameValues } from "../amqp/field-equality.ts";
 import type { FieldTable, FieldValue } from "../amqp/field-table.ts";
-import { typeName } from "../amqp/type-names.ts";
+import { typeName, valueText } from "../amqp/type-names.ts";
 import type { Binding, Destination, ExchangeType, Matcher, Routable } from "./exchange.ts";
 
 const modes = ["all", "any", "all-with-x", "any-with-x"] as const;
@@ -19,9 +19,10 @@ function matchMode(args: FieldTable): Mode {
   const mode = args.get("x-match");
   if (mode === undefined) return "all";
   if (mode.type !== "S") {
+    const shown = mode.type === "V" ? "" : ` (value ${valueText(mode)})`;
     throw new AmqpError(
       "PRECONDITION_FAILED",
-      `Invalid x-match field type ${typeName(mode)}; expected longstr`,
+      `Invalid x-match field type ${typeName(mode)}${shown}; expected longstr`,
     );
   }
   const text = mode.value.toString();
@@ -53,7 +54,7 @@ class HeadersBinding {
   takes(headers: FieldTable): boolean {
     const fits = ([key, wanted]: [string, FieldValue]): boolean => {
       const header = headers.get(key);
-      return header !== undefined && (wanted.type === "V" || equalValues(wanted, header));
+      return header !== undefined && (wanted.type === "V" || sameValues(wanted, header));
     };
     return this.#anySuffices ? this.#wanted.some(fits) : this.#wanted.every(fits);
   }

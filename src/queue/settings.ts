@@ -82,7 +82,7 @@ function checkText(value: FieldValue): string | undefined {
 }
 
 function checkBoolean(value: FieldValue): string | undefined {
-  return value.type === "t" ? undefined : `"expected boolean, got ${typeName(value)}"`;
+  return value.type === "t" ? undefined : unacceptable(value);
 }
 
 function checkOneOf(allowed: readonly string[], otherwise: (text: string) => string) {

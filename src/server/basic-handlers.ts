@@ -48,12 +48,10 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
   "basic.qos": (channel, { prefetchSize, prefetchCount, global }) => {
     if (prefetchSize !== 0)
       throw new AmqpError("NOT_IMPLEMENTED", `prefetch_size!=0 (${prefetchSize})`);
-    if (global) {
-      channel.prefetch = prefetchCount;
-      channel.wakeConsumers();
-    } else {
-      channel.consumerPrefetch = prefetchCount;
-    }
+    // A limit for each consumer that comes later lifts the one for all [RabbitMQ].
+    channel.prefetch = global ? prefetchCount : 0;
+    if (!global) channel.consumerPrefetch = prefetchCount;
+    channel.wakeConsumers();
     channel.reply("basic.qos-ok", {});
   },
 

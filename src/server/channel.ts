@@ -32,8 +32,10 @@ export class Channel {
   readonly consumers = new Map<string, ChannelConsumer>();
 
   lastDeliveryTag = 0;
-  /** Unacked messages on the channel at most, 0 without limit [basic.qos with global]. */
+  /** What all consumers together may have unacked, 0 without limit [basic.qos with global]. */
   prefetch = 0;
+  /** What they have; what basic.get took does not count. */
+  consumersUnacked = 0;
   /** For each consumer that starts from now on [basic.qos without global]. */
   consumerPrefetch = 0;
   /** The queue that an empty name stands for. */

@@ -55,7 +55,7 @@ export class ChannelConsumer implements Consumer, DeliverySource {
     if (channel.connection.writer.congested) return false;
     if (this.noAck) return true;
     if (this.prefetch > 0 && this.unackedCount >= this.prefetch) return false;
-    return channel.prefetch === 0 || channel.unacked.count < channel.prefetch;
+    return channel.prefetch === 0 || channel.consumersUnacked < channel.prefetch;
   }
 
   deliver(position: number, sequence: number, bits: number): void {
@@ -72,6 +72,7 @@ export class ChannelConsumer implements Consumer, DeliverySource {
       this.queue.settle(position);
     } else {
       this.unackedCount++;
+      channel.consumersUnacked++;
       channel.unacked.add(deliveryTag, this, position, sequence, bits);
     }
     channel.connection.writer.grew();
@@ -79,6 +80,7 @@ export class ChannelConsumer implements Consumer, DeliverySource {
 
   settled(): void {
     this.unackedCount--;
+    this.#channel.consumersUnacked--;
   }
 
   wake(): void {

@@ -27,6 +27,8 @@ export const exchangeHandlers: HandlersOf<Extract<ChannelMethodName, `exchange.$
 
   "exchange.bind": (channel, args) => {
     const { exchanges } = channel.vhost;
+    // Of two that are missing the source is named [RabbitMQ].
+    exchanges.source(args.source);
     exchanges.bind(
       args.source,
       destination(channel, args.destination),

@@ -1,7 +1,9 @@
 /** The methods of queues [queue]. */
 
 import { AmqpError } from "../amqp/errors.ts";
-import { isReplyQueue } from "../broker/reply-queue.ts";
+import type { MethodArguments } from "../amqp/methods.ts";
+import { queueIn } from "../broker/names.ts";
+import { isReplyQueue, REPLY_QUEUE } from "../broker/reply-queue.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Channel } from "./channel.ts";
 import type { ChannelMethodName, HandlersOf } from "./handlers.ts";
@@ -30,9 +32,22 @@ function declared(channel: Channel, queue: Queue, noWait: boolean): void {
   });
 }
 
+/** A reply queue is there as long as its consumer, and no declaration changes anything. */
+function replyQueueDeclared(channel: Channel, args: MethodArguments<"queue.declare">): void {
+  const { queue } = args;
+  if (queue !== REPLY_QUEUE && channel.vhost.queues.find(queue) === undefined) {
+    throw new AmqpError("NOT_FOUND", `no ${queueIn(channel.vhost.name, queue)}`);
+  }
+  if (!args.noWait) channel.reply("queue.declare-ok", { queue, messageCount: 0, consumerCount: 1 });
+}
+
 export const queueHandlers: HandlersOf<Extract<ChannelMethodName, `queue.${string}`>> = {
   "queue.declare": (channel, args) => {
     const { vhost, connection } = channel;
+    if (isReplyQueue(args.queue)) {
+      replyQueueDeclared(channel, args);
+      return;
+    }
     if (args.passive) {
       const queue = channel.queue(args.queue);
       queue.use();
@@ -45,6 +60,7 @@ export const queueHandlers: HandlersOf<Extract<ChannelMethodName, `queue.${strin
   "queue.bind": (channel, args) => {
     const name = channel.queueName(args.queue);
     checkNotVolatile(name);
+    channel.vhost.exchanges.source(args.exchange);
     const queue = channel.queue(name);
     channel.vhost.bindQueue(
       queue,
@@ -59,17 +75,12 @@ export const queueHandlers: HandlersOf<Extract<ChannelMethodName, `queue.${strin
     const name = channel.queueName(args.queue);
     checkNotVolatile(name);
     const { exchanges, queues } = channel.vhost;
+    const key = bindingKey(args.queue, args.routingKey, name);
     const queue = queues.find(name);
-    if (args.exchange === "")
-      throw new AmqpError("ACCESS_REFUSED", "operation not permitted on the default exchange");
-    if (queue !== undefined) {
+    // Neither has to exist, and nobody asks whose queue it is when there is no binding.
+    if (queue !== undefined && exchanges.isBound(args.exchange, queue, key, args.arguments)) {
       queues.checkAccess(queue, channel.connection);
-      exchanges.unbind(
-        args.exchange,
-        queue,
-        bindingKey(args.queue, args.routingKey, name),
-        args.arguments,
-      );
+      exchanges.unbind(args.exchange, queue, key, args.arguments);
     }
     channel.reply("queue.unbind-ok", {});
   },
