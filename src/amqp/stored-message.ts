@@ -3,10 +3,11 @@
  *
  *     0   body bytes B                                      uint32
  *     4   content header bytes H                            uint32
- *     8   routing bytes R, with two marks: 0x8000 when a time to live follows, 0x4000 when the broker has written
- *         the deaths in its headers                         uint16
+ *     8   routing bytes R, with three marks: 0x8000 when a time to live follows, 0x4000 when the broker has written
+ *         the deaths in its headers, 0x2000 when hidden keys follow   uint16
  *     10  arrival, milliseconds since the epoch             uint48: high 16 bits, low 32 bits
  *     16  time to live in milliseconds, only if marked      float64
+ *     ..  hidden keys: bytes K, then K bytes of shortstrs, only if marked   uint32
  *     ..  R bytes: exchange and routing key, two shortstrs as in basic.publish and basic.deliver
  *     ..  the content header as a frame: H + 8 bytes
  *     ..  the body as one frame: B + 8 bytes; nothing at all when B is 0
@@ -33,6 +34,8 @@ const ARRIVAL_HIGH_AT = 10;
 const ARRIVAL_LOW_AT = 12;
 const HAS_TTL = 0x8000;
 const HAS_DEATHS = 0x4000;
+const HAS_HIDDEN_KEYS = 0x2000;
+const MARKS = HAS_TTL | HAS_DEATHS | HAS_HIDDEN_KEYS;
 
 /** A message to be kept, in the ranges where its parts stand now; a `Content` is one. */
 export type MessageSource = Pick<
@@ -55,6 +58,8 @@ export interface Envelope {
   readonly ttlMs: number;
   /** Whether its x-death header is the broker's own; a client's says nothing [RabbitMQ 4]. */
   readonly hasDeaths: boolean;
+  /** Routing keys that no receiver may see, as shortstrs [RabbitMQ: BCC]. */
+  readonly hiddenKeys: Buffer | undefined;
 }
 
 /** How many bytes `writeMessage` will write. */
@@ -63,6 +68,7 @@ export function messageBytes(source: MessageSource, envelope: Envelope): number 
   return (
     FIXED_BYTES +
     (envelope.ttlMs < 0 ? 0 : TTL_BYTES) +
+    (envelope.hiddenKeys === undefined ? 0 : 4 + envelope.hiddenKeys.length) +
     (source.routingEnd - source.routingStart) +
     (source.headerEnd - source.headerStart) +
     FRAME_OVERHEAD_BYTES +
@@ -85,13 +91,16 @@ export function writeMessage(
   arrivalMs: number,
 ): void {
   const { buffer, view } = room;
-  const { ttlMs } = envelope;
+  const { ttlMs, hiddenKeys } = envelope;
   const routingBytes = source.routingEnd - source.routingStart;
   const headerBytes = source.headerEnd - source.headerStart;
   const bodyBytes = source.bodyEnd - source.bodyStart;
   view.setUint32(offset, bodyBytes, true);
   view.setUint32(offset + HEADER_BYTES_AT, headerBytes, true);
-  const marks = (ttlMs < 0 ? 0 : HAS_TTL) | (envelope.hasDeaths ? HAS_DEATHS : 0);
+  const marks =
+    (ttlMs < 0 ? 0 : HAS_TTL) |
+    (envelope.hasDeaths ? HAS_DEATHS : 0) |
+    (hiddenKeys === undefined ? 0 : HAS_HIDDEN_KEYS);
   view.setUint16(offset + ROUTING_BYTES_AT, routingBytes | marks, true);
   view.setUint16(offset + ARRIVAL_HIGH_AT, Math.floor(arrivalMs / 2 ** 32), true);
   view.setUint32(offset + ARRIVAL_LOW_AT, arrivalMs % 2 ** 32, true);
@@ -99,6 +108,11 @@ export function writeMessage(
   if (ttlMs >= 0) {
     view.setFloat64(at, ttlMs, true);
     at += TTL_BYTES;
+  }
+  if (hiddenKeys !== undefined) {
+    view.setUint32(at, hiddenKeys.length, true);
+    hiddenKeys.copy(buffer, at + 4);
+    at += 4 + hiddenKeys.length;
   }
   copyBytes(buffer, at, source.routingBuffer, source.routingStart, source.routingEnd);
   at += routingBytes;
@@ -137,6 +151,8 @@ export class StoredMessage {
   /** -1 when the message itself has none. */
   ttlMs = -1;
   hasDeaths = false;
+  hiddenKeysStart = 0;
+  hiddenKeysEnd = 0;
   routingStart = 0;
   routingEnd = 0;
   /** Where the content header frame begins; its payload is 7 bytes further. */
@@ -154,10 +170,21 @@ export class StoredMessage {
     this.arrivalMs =
       view.getUint16(offset + ARRIVAL_HIGH_AT, true) * 2 ** 32 +
       view.getUint32(offset + ARRIVAL_LOW_AT, true);
-    const hasTtl = (routing & HAS_TTL) !== 0;
-    this.ttlMs = hasTtl ? view.getFloat64(offset + FIXED_BYTES, true) : -1;
-    this.routingStart = offset + FIXED_BYTES + (hasTtl ? TTL_BYTES : 0);
-    this.routingEnd = this.routingStart + (routing & ~(HAS_TTL | HAS_DEATHS));
+    let at = offset + FIXED_BYTES;
+    this.ttlMs = -1;
+    if ((routing & HAS_TTL) !== 0) {
+      this.ttlMs = view.getFloat64(at, true);
+      at += TTL_BYTES;
+    }
+    this.hiddenKeysStart = at;
+    this.hiddenKeysEnd = at;
+    if ((routing & HAS_HIDDEN_KEYS) !== 0) {
+      this.hiddenKeysStart = at + 4;
+      this.hiddenKeysEnd = this.hiddenKeysStart + view.getUint32(at, true);
+      at = this.hiddenKeysEnd;
+    }
+    this.routingStart = at;
+    this.routingEnd = at + (routing & ~MARKS);
     this.contentStart = this.routingEnd;
     this.hasDeaths = (routing & HAS_DEATHS) !== 0;
   }
@@ -173,6 +200,12 @@ export class StoredMessage {
   /** Where the body itself begins, behind its frame's first seven bytes. */
   get bodyStart(): number {
     return this.headerEnd + 1 + FRAME_HEADER_BYTES;
+  }
+
+  /** The routing keys that no receiver may see, as shortstrs of their own. */
+  get hiddenKeys(): Buffer | undefined {
+    if (this.hiddenKeysStart === this.hiddenKeysEnd) return undefined;
+    return Buffer.from(this.buffer.subarray(this.hiddenKeysStart, this.hiddenKeysEnd));
   }
 
   get exchange(): string {

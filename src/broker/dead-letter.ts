@@ -12,12 +12,13 @@ import { PropertyScan, rewriteHeader } from "../amqp/properties.ts";
 import { StoredMessage } from "../amqp/stored-message.ts";
 import { valueText } from "../amqp/type-names.ts";
 import type { DeadLetterReason, Queue } from "../queue/queue.ts";
-import { type PublicationSource, senderSelectedKeys } from "./publication.ts";
+import { decodeKeys, type PublicationSource, senderSelectedKeys } from "./publication.ts";
 
 export interface DeadLetter {
   readonly source: PublicationSource;
   readonly exchange: string;
   readonly routingKeys: readonly string[];
+  readonly hiddenKeys: Buffer | undefined;
   /** Whether the message may not go to this queue because it would only go round. */
   cycles(queueName: string): boolean;
 }
@@ -30,6 +31,7 @@ function textOf(death: Death, field: string): string {
   return value === undefined ? "" : valueText(value);
 }
 
+const NO_BYTES = Buffer.alloc(0);
 const message = new StoredMessage();
 const properties = new PropertyScan();
 
@@ -48,9 +50,10 @@ export function makeDeadLetter(
     describeDeath(queue, reason, nowMs, headers),
   );
   const { deadLetterExchange = "", deadLetterRoutingKey } = queue.settings;
+  const hiddenKeys = deadLetterRoutingKey === undefined ? message.hiddenKeys : undefined;
   const routingKeys =
     deadLetterRoutingKey === undefined
-      ? [message.routingKey, ...senderSelectedKeys(headers, "CC")]
+      ? [...visibleKeys(headers), ...decodeKeys(hiddenKeys ?? NO_BYTES)]
       : [deadLetterRoutingKey];
   if (deadLetterRoutingKey !== undefined) headers.delete("CC");
   writeDeaths(headers, deaths, message.hasDeaths);
@@ -68,8 +71,14 @@ export function makeDeadLetter(
     },
     exchange: deadLetterExchange,
     routingKeys,
+    hiddenKeys,
     cycles: (queueName) => reason !== "rejected" && closesCycle(deaths, queueName),
   };
+}
+
+/** The keys that the message was published with, as far as a receiver may know. */
+function visibleKeys(headers: FieldTable): string[] {
+  return [message.routingKey, ...senderSelectedKeys(headers, "CC")];
 }
 
 function previousDeaths(headers: FieldTable): Death[] {
@@ -85,7 +94,6 @@ function describeDeath(
   nowMs: number,
   headers: FieldTable,
 ): Death {
-  const routingKeys = [message.routingKey, ...senderSelectedKeys(headers, "CC")];
   const death: Death = new Map();
   const expiration = properties.text(properties.expiration);
   if (expiration !== undefined) death.set("original-expiration", longstr(expiration));
@@ -95,7 +103,7 @@ function describeDeath(
     .set("queue", longstr(queue.name))
     .set("time", { type: "T", value: BigInt(Math.floor(nowMs / 1000)) })
     .set("exchange", longstr(message.exchange))
-    .set("routing-keys", { type: "A", value: routingKeys.map(longstr) });
+    .set("routing-keys", { type: "A", value: visibleKeys(headers).map(longstr) });
 }
 
 /** Adds a death in front. A queue and reason seen before keep their table and its time, and count one more. */

@@ -5,6 +5,8 @@
  * that the header itself stays the bytes that came.
  */
 
+import { ByteReader } from "../amqp/byte-reader.ts";
+import { ByteWriter } from "../amqp/byte-writer.ts";
 import type { Content } from "../amqp/content.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import type { FieldTable, FieldValue } from "../amqp/field-table.ts";
@@ -40,10 +42,12 @@ export class Publication implements Routable, Envelope {
   routingKey = "";
   ttlMs = -1;
   hasDeaths = false;
+  hiddenKeys: Buffer | undefined = undefined;
 
   /** Looks at a message's header. The source is borrowed; its header may be replaced by `rewrite`. */
   load(source: PublicationSource): void {
     this.source = source;
+    this.hiddenKeys = undefined;
     const { properties } = this;
     properties.scan(source.headerBuffer, source.headerStart, source.headerEnd);
     this.ttlMs =
@@ -63,12 +67,14 @@ export class Publication implements Routable, Envelope {
     const copy = new Publication();
     copy.exchange = this.exchange;
     copy.routingKey = this.routingKey;
+    const { hiddenKeys } = this;
     copy.load({
       ...{ routingBuffer, routingStart: 0, routingEnd: routingBuffer.length },
       ...{ headerBuffer, headerStart: 0, headerEnd: headerBuffer.length },
       ...{ bodyBuffer, bodyStart: 0, bodyEnd: bodyBuffer.length },
       contiguous: false,
     });
+    copy.hiddenKeys = hiddenKeys;
     return copy;
   }
 
@@ -100,27 +106,43 @@ export class Publication implements Routable, Envelope {
   }
 
   /**
-   * The routing key and those of the headers CC and BCC; BCC is taken out of the header, so that nobody sees it
-   * [RabbitMQ: sender-selected distribution].
+   * The routing key and those of the headers CC and BCC; BCC is taken out of the header, so that nobody sees it, and kept
+   * aside [RabbitMQ: sender-selected distribution].
    */
   takeRoutingKeys(): string[] {
     const headers = this.decodeHeaders();
-    const keys = [
-      this.routingKey,
-      ...senderSelectedKeys(headers, "CC"),
-      ...senderSelectedKeys(headers, "BCC"),
-    ];
+    const hidden = senderSelectedKeys(headers, "BCC");
+    const keys = [this.routingKey, ...senderSelectedKeys(headers, "CC"), ...hidden];
     if (headers.delete("BCC")) this.rewrite({ headers });
+    if (hidden.length > 0) this.hiddenKeys = encodeKeys(hidden);
     return keys;
   }
 }
 
-/** The routing keys that a header CC or BCC adds; what is no text among them is passed over [RabbitMQ]. */
+function encodeKeys(keys: readonly string[]): Buffer {
+  const writer = new ByteWriter();
+  for (const key of keys) writer.shortstr(key);
+  return writer.bytes();
+}
+
+/** The keys of `encodeKeys`. */
+export function decodeKeys(bytes: Buffer): string[] {
+  const reader = new ByteReader(bytes);
+  const keys: string[] = [];
+  while (reader.remaining > 0) keys.push(reader.shortstr());
+  return keys;
+}
+
+const SHORTSTR_BYTES_MAX = 255;
+
+/** The routing keys that a header CC or BCC adds; what can be none is passed over [RabbitMQ]. */
 export function senderSelectedKeys(headers: FieldTable, name: "CC" | "BCC"): string[] {
   const value = headers.get(name);
   if (value === undefined) return [];
   if (value.type !== "A") throw invalidKeys(name, value);
-  return value.value.flatMap((key) => (key.type === "S" ? [key.value.toString()] : []));
+  return value.value.flatMap((key) =>
+    key.type === "S" && key.value.length <= SHORTSTR_BYTES_MAX ? [key.value.toString()] : [],
+  );
 }
 
 function invalidKeys(name: string, value: FieldValue): AmqpError {

@@ -201,6 +201,7 @@ export class VirtualHost implements QueueOwner {
     const publication = this.#deadLetter;
     publication.load(death.source);
     publication.hasDeaths = true;
+    publication.hiddenKeys = death.hiddenKeys;
     publication.exchange = exchange;
     publication.routingKey = death.routingKeys[0]!;
     const find = (name: string) => this.exchanges.find(name);

@@ -140,7 +140,7 @@ export class Queue implements Holder {
     this.#dispatching = true;
     while (this.#dropExpired() && this.#dispatchOne());
     this.#dispatching = false;
-    if (this.#ready.length > 0) this.#watchExpiry();
+    this.#watchExpiry();
   }
 
   #dispatchOne(): boolean {
@@ -164,6 +164,7 @@ export class Queue implements Holder {
     const { position, sequence, bits } = this.#ready;
     this.#ready.shift();
     this.unackedCount++;
+    this.#watchExpiry();
     return { position, sequence, bits };
   }
 
@@ -257,8 +258,11 @@ export class Queue implements Holder {
     const ready = this.#ready;
     const { lengthMax, bodyBytesMax, overflow } = this.settings;
     if (overflow !== "drop-head") return;
-    while ((ready.length > lengthMax || ready.bodyBytes > bodyBytesMax) && ready.first())
+    if (ready.length <= lengthMax && ready.bodyBytes <= bodyBytesMax) return;
+    while ((ready.length > lengthMax || ready.bodyBytes > bodyBytesMax) && ready.first()) {
       this.#dropFirst("maxlen");
+    }
+    this.#watchExpiry();
   }
 
   /** Drops what has expired at the head, and only there [RabbitMQ: ttl]. Whether a message is left; `first` shows it. */
@@ -282,8 +286,7 @@ export class Queue implements Holder {
 
   /** One timer a queue, for its head. It may ring early, when that head has left meanwhile; never late. */
   #watchExpiry(): void {
-    this.#ready.first();
-    if ((this.#ready.bits & EXPIRES) === 0) return;
+    if (!this.#ready.first() || (this.#ready.bits & EXPIRES) === 0) return;
     const dueMs = this.#dueMs(this.#ready.position);
     if (dueMs >= this.#expiryDueMs) return;
     this.#expiryTimer?.cancel();
