@@ -14,6 +14,7 @@ import { Host } from "./broker/host.ts";
 import { type Clock, SystemClock } from "./clock.ts";
 import { defaultSettings, type Settings } from "./config.ts";
 import { type Log, silentLog } from "./log.ts";
+import { ENTRY_BODY_BYTES_MAX } from "./queue/ready.ts";
 import { Connection } from "./server/connection.ts";
 import { Turn } from "./turn.ts";
 
@@ -36,10 +37,11 @@ export class Broker {
   /** The port it listens on, chosen by the system when 0 was asked for. */
   readonly port: number;
   readonly host: string;
-  /** For clients: `amqp://user:password@host:port`. */
+  /** For clients: `amqp://user:password@host:port`, and the virtual host when it is not `/`. */
   readonly url: string;
   readonly #server: Server;
   readonly #connections: Set<Connection>;
+  #closed: Promise<void> | undefined;
 
   private constructor(server: Server, settings: Settings, connections: Set<Connection>) {
     this.#server = server;
@@ -48,7 +50,9 @@ export class Broker {
     this.host = settings.host;
     const credentials = `${encodeURIComponent(settings.defaultUser)}:${encodeURIComponent(settings.defaultPassword)}`;
     const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
-    this.url = `amqp://${credentials}@${host}:${this.port}`;
+    const vhost =
+      settings.defaultVhost === "/" ? "" : `/${encodeURIComponent(settings.defaultVhost)}`;
+    this.url = `amqp://${credentials}@${host}:${this.port}${vhost}`;
   }
 
   /**
@@ -60,6 +64,11 @@ export class Broker {
     // Clients do not live in virtual time, so they are not asked for heartbeats in it.
     const heartbeat = clock instanceof SystemClock ? defaultSettings.heartbeat : 0;
     const settings = { ...defaultSettings, heartbeat, ...given };
+    if (!(settings.maxMessageSize <= ENTRY_BODY_BYTES_MAX)) {
+      throw new RangeError(
+        `maxMessageSize is ${settings.maxMessageSize}: at most ${ENTRY_BODY_BYTES_MAX} bytes`,
+      );
+    }
     const host = new Host({ settings, clock, turn: new Turn(), log });
     const connections = new Set<Connection>();
     const server = createServer({ noDelay: true }, (socket: Socket) => {
@@ -74,8 +83,12 @@ export class Broker {
   }
 
   /** Closes every connection as RabbitMQ does when it stops, and resolves when all are gone. */
-  async close(): Promise<void> {
-    if (!this.#server.listening) return;
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
     const closed = once(this.#server, "close");
     this.#server.close();
     for (const connection of this.#connections) {

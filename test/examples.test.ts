@@ -1,11 +1,11 @@
 /**
- * Runs every program of examples/ as a user would, as a process of its own, and checks what it prints. All
- * of them run against one broker, so they also show that each leaves nothing behind that troubles the next.
+ * Runs every program of examples/ as a user would, as a process of its own, and checks what it prints and
+ * that it takes away what it declared.
  */
 import { readdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { brokerUrl } from "./conformance/harness.ts";
+import { brokerUrl, openChannel, refused } from "./conformance/harness.ts";
 import { runProgram } from "./interop/run-program.ts";
 
 const folder = fileURLToPath(new URL("../examples/", import.meta.url));
@@ -81,11 +81,35 @@ test("priorities.mjs gets the urgent first and equals in order", async () => {
 });
 
 test("an example takes the broker's URL as its argument too", async () => {
-  const lines = await linesOf("rpc.mjs", ["amqp://guest:guest@127.0.0.1:1"]).catch(
-    (error) => error,
-  );
-  expect(String(lines)).toContain("ECONNREFUSED 127.0.0.1:1");
+  // Nobody listens on port 1, so it fails if it uses the argument, and works if it uses BROKER_URL.
+  const env = { BROKER_URL: await brokerUrl() };
+  const args = ["rpc.mjs", "amqp://guest:guest@127.0.0.1:1"];
+  const { code, transcript } = await runProgram(process.execPath, args, { cwd: folder, env });
+  expect(code).toBe(1);
+  expect(transcript).toContain("ECONNREFUSED 127.0.0.1:1");
 });
+
+test.each([
+  "example.tasks",
+  "example.square",
+  "example.payments",
+  "example.payments.retry",
+  "example.payments.failed",
+  "example.tickets",
+])("the queue %s does not outlive its example", async (queue) => {
+  const channel = await openChannel();
+  const { code } = await refused(channel, channel.checkQueue(queue));
+  expect(code).toBe(404);
+});
+
+test.each(["example.news", "example.weather"])(
+  "the exchange %s does not outlive its example",
+  async (exchange) => {
+    const channel = await openChannel();
+    const { code } = await refused(channel, channel.checkExchange(exchange));
+    expect(code).toBe(404);
+  },
+);
 
 test("no example is without a test here", async () => {
   const examples = (await readdir(folder)).filter((name) => name.endsWith(".mjs"));

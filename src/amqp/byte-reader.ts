@@ -65,6 +65,18 @@ export class ByteReader {
     return decodeUtf8(this.buffer, start, start + bytes);
   }
 
+  /** Moves past a shortstr that could be read. */
+  skipShortstr(): void {
+    const bytes = this.octet();
+    const start = this.take(bytes);
+    for (let index = start; index < this.offset; index++) {
+      if (this.buffer[index]! > 0x7f) {
+        checkUtf8(this.buffer.subarray(start, this.offset));
+        return;
+      }
+    }
+  }
+
   longstr(): Buffer {
     const bytes = this.long();
     const start = this.take(bytes);
@@ -80,7 +92,11 @@ export function decodeUtf8(buffer: Buffer, start: number, end: number): string {
   return buffer.toString("latin1", start, end);
 }
 
-function decodeMultibyte(bytes: Buffer): string {
+function checkUtf8(bytes: Buffer): void {
   if (!isUtf8(bytes)) throw new FrameError("Malformed UTF-8 in shortstr");
+}
+
+function decodeMultibyte(bytes: Buffer): string {
+  checkUtf8(bytes);
   return bytes.toString("utf8");
 }

@@ -1,7 +1,7 @@
 /**
  * The errors of AMQP 0-9-1: one table of reply names, one class.
  *
- * Whoever finds a client's mistake throws an `AmqpError` with a name and a text; the channel that was serving the
+ * Whoever finds a client's mistake throws an `AmqpError` with a name and a text; the connection that was serving the
  * method catches it, adds class and method id, and closes the channel or the connection as the table says.
  */
 

@@ -40,27 +40,32 @@ function equalTables(a: FieldTable, b: FieldTable): boolean {
 
 /** An integer of any width as a number, or undefined when the field is none. */
 export function integerValue(field: FieldValue): number | undefined {
-  return integerTypes.includes(field.type) ? Number(field.value) : undefined;
+  return isInteger(field) ? Number(field.value) : undefined;
+}
+
+/** Exactly, also beyond what a number can tell apart. */
+function sameIntegers(a: FieldValue, b: FieldValue): boolean {
+  return BigInt(a.value as number | bigint) === BigInt(b.value as number | bigint);
 }
 
 /** As `equalValues`, but integers compare by value whatever their width [RabbitMQ: property equivalence]. */
 export function equivalentValues(a: FieldValue, b: FieldValue): boolean {
-  const integer = integerValue(a);
-  return integer === undefined ? equalValues(a, b) : integer === integerValue(b);
+  return isInteger(a) && isInteger(b) ? sameIntegers(a, b) : equalValues(a, b);
 }
+
+const isInteger = (field: FieldValue): boolean => integerTypes.includes(field.type);
 
 const isBytes = (field: FieldValue): field is FieldValue & { value: Buffer } =>
   field.type === "S" || field.type === "x";
 
 const isFloat = (field: FieldValue): boolean => field.type === "f" || field.type === "d";
 
-const isWhole = (field: FieldValue): boolean =>
-  field.type === "T" || integerTypes.includes(field.type);
+const isWhole = (field: FieldValue): boolean => field.type === "T" || isInteger(field);
 
 /** The same value whatever its width: whole numbers and timestamps, floats, or bytes [RabbitMQ: headers exchange]. */
 export function sameValues(a: FieldValue, b: FieldValue): boolean {
   if (isBytes(a)) return isBytes(b) && a.value.equals(b.value);
-  if (isWhole(a)) return isWhole(b) && Number(a.value) === Number(b.value);
+  if (isWhole(a)) return isWhole(b) && sameIntegers(a, b);
   if (isFloat(a)) return isFloat(b) && a.value === b.value;
   return equalValues(a, b);
 }

@@ -179,19 +179,19 @@ export function skipValue(reader: ByteReader, depth: number): void {
     skipTable(reader, deeper(depth));
   } else if (octet === ARRAY) {
     const end = announcedEnd(reader);
-    while (reader.offset < end) skipValue(reader, depth + 1);
+    const inner = deeper(depth);
+    while (reader.offset < end) skipValue(reader, inner);
     expectEnd(reader, end);
   } else {
     throw unknownType(octet);
   }
-  if (depth > NESTING_MAX) deeper(depth);
 }
 
-/** Moves past a table with its length prefix, checks it, and allocates nothing. */
+/** Moves past a table with its length prefix, checks it as `readTable` would, and allocates nothing. */
 export function skipTable(reader: ByteReader, depth = 0): void {
   const end = announcedEnd(reader);
   while (reader.offset < end) {
-    reader.take(reader.octet());
+    reader.skipShortstr();
     skipValue(reader, depth);
   }
   expectEnd(reader, end);

@@ -45,7 +45,7 @@ const NO_BYTES = Buffer.alloc(0);
 
 export class FrameParser {
   readonly #handler: FrameHandler;
-  #payloadBytesMax: number;
+  #frameMax: number;
   /** The beginning of a frame whose rest has not come yet. */
   #carry: Buffer = NO_BYTES;
   #carryBytes = 0;
@@ -58,12 +58,12 @@ export class FrameParser {
 
   constructor(handler: FrameHandler, frameMax: number) {
     this.#handler = handler;
-    this.#payloadBytesMax = frameMax - FRAME_OVERHEAD_BYTES;
+    this.#frameMax = frameMax;
   }
 
-  /** Frames from now on may have up to `frameMax` bytes, overhead included. */
+  /** Frames from now on may have up to `frameMax` bytes of payload: RabbitMQ, too, lets the overhead pass. */
   limitFrames(frameMax: number): void {
-    this.#payloadBytesMax = frameMax - FRAME_OVERHEAD_BYTES;
+    this.#frameMax = frameMax;
   }
 
   /** Drops the rest of this chunk and all that follows. */
@@ -95,7 +95,7 @@ export class FrameParser {
       const type = chunk[offset]!;
       const channel = (chunk[offset + 1]! << 8) | chunk[offset + 2]!;
       const start = offset + FRAME_HEADER_BYTES;
-      if (size > this.#payloadBytesMax) throw this.#tooLarge(chunk, offset, size);
+      if (size > this.#frameMax) throw this.#tooLarge(type, size);
       const payloadEnd = start + size;
       if (payloadEnd < end) {
         if (chunk[payloadEnd] !== FRAME_END) throw badEnd(type, chunk, start, payloadEnd);
@@ -189,10 +189,10 @@ export class FrameParser {
     return pieceEnd;
   }
 
-  #tooLarge(chunk: Buffer, offset: number, size: number): AmqpError {
-    const start = offset + FRAME_HEADER_BYTES;
-    const reason = `{frame_too_large,${size},${this.#payloadBytesMax}}`;
-    return frameError(chunk[offset]!, chunk, start, Math.min(chunk.length, start + size), reason);
+  /** None of the payload has been looked at, so none is shown. */
+  #tooLarge(type: number, size: number): FrameError {
+    const reason = `{frame_too_large,${size},${this.#frameMax - FRAME_OVERHEAD_BYTES}}`;
+    return frameError(type, NO_BYTES, 0, 0, reason);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * The generic codec: any method, by walking its row in the method table.
  *
- * The few methods of the message path have hand-written lanes beside it (lanes.ts, output.ts); a test holds them equal.
+ * The few methods of the message path have hand-written lanes beside it (content.ts, output.ts); a test holds them equal.
  */
 
 import { ByteReader } from "./byte-reader.ts";

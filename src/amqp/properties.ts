@@ -11,10 +11,9 @@
  * checks all of them, and allocates nothing; `rewriteHeader` makes the changed header of a dead letter and the like.
  */
 
-import { isUtf8 } from "node:buffer";
 import { ByteReader } from "./byte-reader.ts";
 import { ByteWriter } from "./byte-writer.ts";
-import { DecodeError, FrameError } from "./errors.ts";
+import { DecodeError } from "./errors.ts";
 import { type FieldTable, readTable, skipValue, writeTable } from "./field-table.ts";
 
 const NO_BYTES = Buffer.alloc(0);
@@ -43,7 +42,7 @@ const Flag = {
 /** Bits that no property has; the lowest would announce further flags, which AMQP 0-9-1 never needs. */
 const UNUSED_FLAGS = 0b11;
 
-/** Properties that are a shortstr and that no rule of the broker looks at, after expiration. */
+/** What follows expiration: a shortstr each, but for the timestamp. */
 const trailing = [
   Flag.messageId,
   Flag.timestamp,
@@ -78,6 +77,12 @@ export class PropertyScan {
   /** Whether the headers have a key CC or BCC. */
   hasSenderSelectedKeys = false;
   readonly #reader = new ByteReader(NO_BYTES);
+
+  /** Lets go of the buffer that was scanned. */
+  release(): void {
+    this.buffer = NO_BYTES;
+    this.#reader.reset(NO_BYTES, 0, 0);
+  }
 
   /** Scans the payload of a content header frame (borrowed). A header that is not well formed is a DecodeError. */
   scan(buffer: Buffer, start: number, end: number): void {
@@ -119,15 +124,14 @@ export class PropertyScan {
   }
 
   #headers(reader: ByteReader): void {
-    const { buffer } = this;
     this.headers.start = reader.offset;
     const bytes = reader.long();
     if (bytes > reader.remaining) throw new DecodeError("headers longer than the frame");
     const end = reader.offset + bytes;
     while (reader.offset < end) {
-      const keyBytes = reader.octet();
-      const key = reader.take(keyBytes);
-      checkKey(buffer, key, key + keyBytes);
+      const key = reader.offset + 1;
+      reader.skipShortstr();
+      const keyBytes = reader.offset - key;
       if (keyBytes === 2 || keyBytes === 3) this.#noteKey(key, keyBytes);
       skipValue(reader, 0);
     }
@@ -162,16 +166,6 @@ function findShortstr(reader: ByteReader, range: Range): void {
   const bytes = reader.octet();
   range.start = reader.take(bytes);
   range.end = range.start + bytes;
-}
-
-/** Keys are decoded later, when the message is dead-lettered or routed by them: it must not fail then. */
-function checkKey(buffer: Buffer, start: number, end: number): void {
-  for (let index = start; index < end; index++) {
-    if (buffer[index]! > 0x7f) {
-      if (!isUtf8(buffer.subarray(start, end))) throw new FrameError("Malformed UTF-8 in shortstr");
-      return;
-    }
-  }
 }
 
 /** What `rewriteHeader` changes; what is not named stays as it is. */
@@ -219,16 +213,5 @@ export function rewriteHeader(scan: PropertyScan, changes: HeaderChanges): Buffe
   }
   copy(Flag.expiration, skipShortstr);
   writer.raw(buffer, reader.offset, scan.end);
-  return writer.bytes();
-}
-
-/** A header frame's payload for a message of the broker's own making. */
-export function encodeHeader(bodyBytes: number, headers: FieldTable | undefined): Buffer {
-  const writer = new ByteWriter();
-  writer.short(60);
-  writer.short(0);
-  writer.longlong(bodyBytes);
-  writer.short(headers === undefined ? 0 : Flag.headers);
-  if (headers !== undefined) writeTable(writer, headers);
   return writer.bytes();
 }

@@ -9,13 +9,13 @@
 import { ByteWriter } from "../amqp/byte-writer.ts";
 import { type FieldTable, type FieldValue, longstr } from "../amqp/field-table.ts";
 import { PropertyScan, rewriteHeader } from "../amqp/properties.ts";
-import { StoredMessage } from "../amqp/stored-message.ts";
+import { type MessageSource, StoredMessage } from "../amqp/stored-message.ts";
 import { valueText } from "../amqp/type-names.ts";
 import type { DeadLetterReason, Queue } from "../queue/queue.ts";
-import { decodeKeys, type PublicationSource, senderSelectedKeys } from "./publication.ts";
+import { decodeKeys, senderSelectedKeys } from "./publication.ts";
 
 export interface DeadLetter {
-  readonly source: PublicationSource;
+  readonly source: MessageSource;
   readonly exchange: string;
   readonly routingKeys: readonly string[];
   readonly hiddenKeys: Buffer | undefined;
@@ -149,7 +149,7 @@ function closesCycle(deaths: readonly Death[], queueName: string): boolean {
 function routing(
   exchange: string,
   routingKey: string,
-): Pick<PublicationSource, "routingBuffer" | "routingStart" | "routingEnd"> {
+): Pick<MessageSource, "routingBuffer" | "routingStart" | "routingEnd"> {
   const writer = new ByteWriter(64);
   writer.shortstr(exchange);
   writer.shortstr(routingKey);

@@ -84,10 +84,6 @@ export class Exchanges {
     }
   }
 
-  all(): Iterable<Exchange> {
-    return this.#byName.values();
-  }
-
   find(name: string): Exchange | undefined {
     return this.#byName.get(name);
   }
@@ -179,7 +175,7 @@ export class Exchanges {
 
   /** Binds, which changes nothing when there is such a binding already [queue.bind, exchange.bind]. */
   bind(sourceName: string, destination: Destination, routingKey: string, args: FieldTable): void {
-    const source = this.source(sourceName);
+    const source = this.named(sourceName);
     source.type.validateBinding?.(routingKey, args);
     if (!source.bind(destination, routingKey, args)) return;
     let sources = this.#sources.get(destination);
@@ -204,8 +200,8 @@ export class Exchanges {
     );
   }
 
-  /** The exchange to bind from: NOT_FOUND when it is missing, ACCESS_REFUSED when it is the default exchange. */
-  source(name: string): Exchange {
+  /** An exchange other than the default: NOT_FOUND when it is missing, ACCESS_REFUSED for the default one. */
+  named(name: string): Exchange {
     this.#checkNotDefault(name);
     return this.get(stripLineEnds(name));
   }
@@ -233,10 +229,5 @@ export class Exchanges {
     for (const source of sources ?? []) {
       if (source.unbindDestination(destination)) this.#afterUnbind(source);
     }
-  }
-
-  /** The exchanges in which a destination is bound. */
-  sourcesOf(destination: Destination): Iterable<Exchange> {
-    return this.#sources.get(destination) ?? [];
   }
 }

@@ -5,13 +5,13 @@
  * that the header itself stays the bytes that came.
  */
 
+import { isUtf8 } from "node:buffer";
 import { ByteReader } from "../amqp/byte-reader.ts";
 import { ByteWriter } from "../amqp/byte-writer.ts";
-import type { Content } from "../amqp/content.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import type { FieldTable, FieldValue } from "../amqp/field-table.ts";
 import { PropertyScan, rewriteHeader } from "../amqp/properties.ts";
-import type { Envelope } from "../amqp/stored-message.ts";
+import type { Envelope, MessageSource } from "../amqp/stored-message.ts";
 import { typeName } from "../amqp/type-names.ts";
 import type { Exchange, Routable } from "../exchange/exchange.ts";
 import { EXPIRES, PERSISTENT } from "../queue/ready.ts";
@@ -20,24 +20,9 @@ import { EXPIRES, PERSISTENT } from "../queue/ready.ts";
 const TTL_MS_MAX = 315_360_000_000;
 const DELIVERY_MODE_PERSISTENT = 2;
 
-/** What of a content is stored; a dead letter brings its own. */
-export type PublicationSource = Pick<
-  Content,
-  | "routingBuffer"
-  | "routingStart"
-  | "routingEnd"
-  | "headerBuffer"
-  | "headerStart"
-  | "headerEnd"
-  | "bodyBuffer"
-  | "bodyStart"
-  | "bodyEnd"
-  | "contiguous"
->;
-
 export class Publication implements Routable, Envelope {
   readonly properties = new PropertyScan();
-  source!: PublicationSource;
+  source!: MessageSource;
   exchange!: Exchange;
   routingKey = "";
   ttlMs = -1;
@@ -45,11 +30,17 @@ export class Publication implements Routable, Envelope {
   hiddenKeys: Buffer | undefined = undefined;
 
   /** Looks at a message's header. The source is borrowed; its header may be replaced by `rewrite`. */
-  load(source: PublicationSource): void {
+  load(source: MessageSource): void {
     this.source = source;
     this.hiddenKeys = undefined;
     const { properties } = this;
     properties.scan(source.headerBuffer, source.headerStart, source.headerEnd);
+    this.ttlMs = -1;
+  }
+
+  /** Reads the property expiration; a PRECONDITION_FAILED when it is no time. */
+  loadTtl(): void {
+    const { properties } = this;
     this.ttlMs =
       properties.expiration.start < 0
         ? -1
@@ -74,6 +65,7 @@ export class Publication implements Routable, Envelope {
       ...{ bodyBuffer, bodyStart: 0, bodyEnd: bodyBuffer.length },
       contiguous: false,
     });
+    copy.loadTtl();
     copy.hiddenKeys = hiddenKeys;
     return copy;
   }
@@ -133,7 +125,9 @@ export function decodeKeys(bytes: Buffer): string[] {
   return keys;
 }
 
-const SHORTSTR_BYTES_MAX = 255;
+function isShortstr(bytes: Buffer): boolean {
+  return bytes.length <= 255 && isUtf8(bytes);
+}
 
 /** The routing keys that a header CC or BCC adds; what can be none is passed over [RabbitMQ]. */
 export function senderSelectedKeys(headers: FieldTable, name: "CC" | "BCC"): string[] {
@@ -141,7 +135,7 @@ export function senderSelectedKeys(headers: FieldTable, name: "CC" | "BCC"): str
   if (value === undefined) return [];
   if (value.type !== "A") throw invalidKeys(name, value);
   return value.value.flatMap((key) =>
-    key.type === "S" && key.value.length <= SHORTSTR_BYTES_MAX ? [key.value.toString()] : [],
+    key.type === "S" && isShortstr(key.value) ? [key.value.toString()] : [],
   );
 }
 

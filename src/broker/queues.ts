@@ -18,10 +18,13 @@ export interface QueueDeclaration {
   readonly arguments: FieldTable;
 }
 
+const NO_ARGUMENTS: FieldTable = new Map();
+
 export class Queues {
   readonly #vhost: string;
   readonly #context: QueueContext;
   readonly #byName = new Map<string, Queue>();
+  readonly #replyQueues = new Map<string, Queue>();
   /** Of each connection, the queues that go with it. */
   readonly #exclusive = new Map<object, Set<Queue>>();
   #nextId = 1;
@@ -29,10 +32,6 @@ export class Queues {
   constructor(vhost: string, context: QueueContext) {
     this.#vhost = vhost;
     this.#context = context;
-  }
-
-  all(): Iterable<Queue> {
-    return this.#byName.values();
   }
 
   find(name: string): Queue | undefined {
@@ -97,24 +96,32 @@ export class Queues {
     return queue;
   }
 
-  /** A transient queue with a name that nobody may declare. */
+  /** A transient queue that nobody finds: messages reach it through the default exchange, by its name. */
   addReplyQueue(name: string): Queue {
-    const args: FieldTable = new Map();
-    const settings = queueSettings(args, queueIn(this.#vhost, name));
-    const queue = new Queue(
-      {
-        id: this.#nextId++,
-        name,
-        durable: false,
-        autoDelete: false,
-        exclusiveOwner: undefined,
-        arguments: args,
-        settings,
-      },
-      this.#context,
-    );
-    this.#byName.set(name, queue);
+    const settings = queueSettings(NO_ARGUMENTS, queueIn(this.#vhost, name));
+    const spec = {
+      id: this.#nextId++,
+      name,
+      durable: false,
+      autoDelete: false,
+      arguments: NO_ARGUMENTS,
+    };
+    const queue = new Queue({ ...spec, exclusiveOwner: undefined, settings }, this.#context);
+    this.#replyQueues.set(name, queue);
     return queue;
+  }
+
+  removeReplyQueue(queue: Queue): void {
+    this.#replyQueues.delete(queue.name);
+  }
+
+  hasReplyQueue(name: string): boolean {
+    return this.#replyQueues.has(name);
+  }
+
+  /** What a message reaches by this name through the default exchange. */
+  reach(name: string): Queue | undefined {
+    return this.#byName.get(name) ?? this.#replyQueues.get(name);
   }
 
   /** A quorum queue is durable, shared and named. */

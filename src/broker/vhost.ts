@@ -8,6 +8,7 @@
 import { AmqpError } from "../amqp/errors.ts";
 import type { FieldTable } from "../amqp/field-table.ts";
 import { messageBytes, writeMessage } from "../amqp/stored-message.ts";
+import { AssertionError } from "../assert.ts";
 import type { Clock } from "../clock.ts";
 import type { Destination } from "../exchange/exchange.ts";
 import { route, routeKeys } from "../exchange/route.ts";
@@ -34,6 +35,9 @@ interface PendingDeath {
   readonly reason: DeadLetterReason;
 }
 
+/** Dead letters that follow from each other in one turn: a circle of full queues could go on for ever. */
+const DEATHS_AT_ONCE_MAX = 1000;
+
 export class VirtualHost implements QueueOwner {
   readonly name: string;
   readonly exchanges: Exchanges;
@@ -44,6 +48,7 @@ export class VirtualHost implements QueueOwner {
   readonly #deadLetter = new Publication();
   readonly #pendingDeaths: PendingDeath[] = [];
   #publishingDeaths = false;
+  readonly #reportedCycles = new WeakSet<Queue>();
 
   constructor(name: string, context: VirtualHostContext) {
     this.name = name;
@@ -51,7 +56,7 @@ export class VirtualHost implements QueueOwner {
     this.clock = context.clock;
     this.#log = context.log;
     this.queues = new Queues(name, { store: context.store, clock: context.clock, owner: this });
-    this.exchanges = new Exchanges(name, (queue) => this.queues.find(queue));
+    this.exchanges = new Exchanges(name, (queue) => this.queues.reach(queue));
   }
 
   /** A number that every change of what routes messages raises. */
@@ -69,6 +74,12 @@ export class VirtualHost implements QueueOwner {
   addReplyQueue(name: string): Queue {
     this.exchanges.generation++;
     return this.queues.addReplyQueue(name);
+  }
+
+  removeReplyQueue(queue: Queue): void {
+    this.queues.removeReplyQueue(queue);
+    this.exchanges.forget(queue);
+    queue.delete();
   }
 
   /** Deletes a queue with its messages and bindings; returns how many messages were ready [queue.delete]. */
@@ -151,8 +162,8 @@ export class VirtualHost implements QueueOwner {
       holders,
       publication.persistent,
     );
-    const segment = store.segment(position);
-    writeMessage(segment, position - segment.start, source, publication, this.clock.now());
+    const place = store.locate(position);
+    writeMessage(place, place.offset, source, publication, this.clock.now());
     return position;
   }
 
@@ -175,29 +186,53 @@ export class VirtualHost implements QueueOwner {
 
   /**
    * One dead letter may push the next one out of a full queue: they are published one after the other, each before its
-   * queue lets go of it, and never one within another.
+   * queue lets go of it, and never one within another. What one sets off beyond a limit follows in the next turn.
    */
   deadLetter(queue: Queue, position: number, reason: DeadLetterReason): void {
-    if (!this.#publishingDeaths) {
+    if (!this.#publishingDeaths && this.#pendingDeaths.length === 0) {
       this.#publishingDeaths = true;
-      this.#publishDeath({ queue, position, reason });
-      // The list grows while it is worked through.
-      for (const next of this.#pendingDeaths) {
-        this.#publishDeath(next);
-        this.store.release(next.position, next.queue);
-      }
-      this.#pendingDeaths.length = 0;
+      this.#tryPublishDeath({ queue, position, reason });
       this.#publishingDeaths = false;
+      this.#publishPendingDeaths();
       return;
     }
     this.store.hold(position);
     this.#pendingDeaths.push({ queue, position, reason });
   }
 
+  #publishPendingDeaths(): void {
+    const pending = this.#pendingDeaths;
+    if (pending.length === 0) return;
+    this.#publishingDeaths = true;
+    let published = 0;
+    // The list grows while it is worked through.
+    while (published < pending.length && published < DEATHS_AT_ONCE_MAX) {
+      const next = pending[published++]!;
+      this.#tryPublishDeath(next);
+      this.store.letGo(next.position);
+    }
+    pending.splice(0, published);
+    this.#publishingDeaths = false;
+    if (pending.length > 0) this.clock.setTimer(0, () => this.#publishPendingDeaths());
+  }
+
+  /** A dead letter that cannot be made is lost, and said so: nothing else may suffer from it. */
+  #tryPublishDeath(death: PendingDeath): void {
+    try {
+      this.#publishDeath(death);
+    } catch (error) {
+      if (error instanceof AssertionError) throw error;
+      this.#log.error(
+        { vhost: this.name, queue: death.queue.name, error },
+        "a dead letter could not be published",
+      );
+    }
+  }
+
   #publishDeath({ queue, position, reason }: PendingDeath): void {
-    const death = makeDeadLetter(queue, position, reason, this.clock.now());
-    const exchange = this.exchanges.find(death.exchange);
+    const exchange = this.exchanges.find(queue.settings.deadLetterExchange ?? "");
     if (exchange === undefined) return;
+    const death = makeDeadLetter(queue, position, reason, this.clock.now());
     const publication = this.#deadLetter;
     publication.load(death.source);
     publication.hasDeaths = true;
@@ -207,14 +242,19 @@ export class VirtualHost implements QueueOwner {
     const find = (name: string) => this.exchanges.find(name);
     const targets = routeKeys(exchange, death.routingKeys, publication, find) as readonly Queue[];
     const cycling = targets.filter((target) => death.cycles(target.name));
-    if (cycling.length > 0) {
-      this.#log.warn(
-        { vhost: this.name, queue: queue.name, queues: cycling.map((target) => target.name) },
-        `Message dropped because it would go round in a dead-letter cycle without reason 'rejected'`,
-      );
-    }
+    if (cycling.length > 0) this.#reportCycle(queue, cycling);
     const open =
       cycling.length === 0 ? targets : targets.filter((target) => !cycling.includes(target));
     if (open.length > 0) this.enqueue(publication, open);
+  }
+
+  /** Once for each queue: a cycle drops every message that it is fed. */
+  #reportCycle(queue: Queue, cycling: readonly Queue[]): void {
+    if (this.#reportedCycles.has(queue)) return;
+    this.#reportedCycles.add(queue);
+    this.#log.warn(
+      { vhost: this.name, queue: queue.name, queues: cycling.map((target) => target.name) },
+      "Message dropped: it would go round in a dead-letter cycle in which nobody rejected it. Said once for this queue",
+    );
   }
 }

@@ -21,7 +21,7 @@ class DirectMatcher implements Matcher {
   remove(binding: Binding): void {
     const destinations = this.#byKey.get(binding.routingKey);
     destinations?.remove(binding.destination);
-    if (destinations?.all.length === 0) this.#byKey.delete(binding.routingKey);
+    if (destinations?.isEmpty) this.#byKey.delete(binding.routingKey);
   }
 
   match(routingKey: string): readonly Destination[] {

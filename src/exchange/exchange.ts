@@ -69,6 +69,8 @@ export class Exchange implements Destination {
   readonly matcher: Matcher;
   /** Bindings of which this exchange is the source. */
   readonly #bindings = new Map<string, Binding>();
+  /** The same by their destinations, so that the end of one needs no search. */
+  readonly #byDestination = new Map<Destination, Set<Binding>>();
   #exchangeDestinations = 0;
 
   constructor(spec: ExchangeSpec) {
@@ -108,6 +110,9 @@ export class Exchange implements Destination {
     if (this.#bindings.has(key)) return false;
     const binding = { source: this, destination, routingKey, arguments: args };
     this.#bindings.set(key, binding);
+    const siblings = this.#byDestination.get(destination);
+    if (siblings === undefined) this.#byDestination.set(destination, new Set([binding]));
+    else siblings.add(binding);
     if (destination.kind === "exchange") this.#exchangeDestinations++;
     this.matcher.add(binding);
     return true;
@@ -123,26 +128,29 @@ export class Exchange implements Destination {
     const binding = this.#bindings.get(key);
     if (binding === undefined) return false;
     this.#bindings.delete(key);
-    if (destination.kind === "exchange") this.#exchangeDestinations--;
+    const siblings = this.#byDestination.get(binding.destination)!;
+    siblings.delete(binding);
+    if (siblings.size === 0) this.#byDestination.delete(binding.destination);
+    if (binding.destination.kind === "exchange") this.#exchangeDestinations--;
     this.matcher.remove(binding);
     return true;
   }
 
   /** Removes every binding to a destination that is going away; returns whether there was one. */
   unbindDestination(destination: Destination): boolean {
-    let found = false;
-    for (const binding of [...this.#bindings.values()]) {
-      if (binding.destination !== destination) continue;
-      found = true;
-      this.unbind(destination, binding.routingKey, binding.arguments);
-    }
-    return found;
+    const bindings = this.#byDestination.get(destination);
+    if (bindings === undefined) return false;
+    for (const { routingKey, arguments: args } of [...bindings])
+      this.unbind(destination, routingKey, args);
+    return true;
   }
 }
 
 /** Arguments belong to a binding's identity, whatever their order. */
 function bindingKey(destination: Destination, routingKey: string, args: FieldTable): string {
-  const key = `${destination.kind} ${destination.name}\0${routingKey}`;
+  // With the lengths, so that no character in a name can pass for the end of it.
+  const { kind, name } = destination;
+  const key = `${kind} ${name.length} ${routingKey.length} ${name}${routingKey}`;
   if (args.size === 0) return key;
   const writer = new ByteWriter();
   writeTable(writer, new Map([...args].sort(([a], [b]) => (a < b ? -1 : 1))));

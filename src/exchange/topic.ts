@@ -64,8 +64,7 @@ class TopicMatcher implements Matcher {
     const child = node.children.get(word);
     if (child === undefined) return;
     this.#removeFrom(child, pattern, depth + 1, destination);
-    if (child.children.size === 0 && child.destinations.all.length === 0)
-      node.children.delete(word);
+    if (child.children.size === 0 && child.destinations.isEmpty) node.children.delete(word);
   }
 
   match(routingKey: string): readonly Destination[] {

@@ -72,6 +72,9 @@ export class Consumers {
     const group = this.#group(consumer.priority);
     const turn = group.active.indexOf(consumer);
     if (turn >= 0) takeOut(group, turn);
+    if (!this.#all.some(({ priority }) => priority === consumer.priority)) {
+      this.#groups.splice(this.#groups.indexOf(group), 1);
+    }
     if (this.#singleActive && index === 0 && this.#all.length > 0) this.activate(this.#all[0]!);
   }
 
@@ -103,7 +106,8 @@ export class Consumers {
 
 function takeOut(group: Group, index: number): void {
   group.active[index]!.rotates = false;
-  group.active.splice(index, 1);
+  if (index === group.active.length - 1) group.active.pop();
+  else group.active.splice(index, 1);
   if (index < group.next) group.next--;
   if (group.next >= group.active.length) group.next = 0;
 }

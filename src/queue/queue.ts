@@ -40,6 +40,12 @@ export interface QueueContext {
   readonly owner: QueueOwner;
 }
 
+/** One for all: whoever looks at a message is done with it before the next one is looked at. */
+const message = new StoredMessage();
+
+/** Expired messages dropped in one go; the rest follow in the next turn, so that nobody else waits long. */
+const EXPIRED_AT_ONCE_MAX = 1000;
+
 export class Queue implements Holder {
   readonly kind = "queue";
   readonly id: number;
@@ -54,7 +60,6 @@ export class Queue implements Holder {
   readonly #owner: QueueOwner;
   readonly #ready: Ready;
   readonly #consumers: Consumers;
-  readonly #message = new StoredMessage();
 
   /** Delivered and not settled. */
   unackedCount = 0;
@@ -104,8 +109,8 @@ export class Queue implements Holder {
 
   /** Points `message` at a message of this queue: for the turn. */
   open(position: number, message: StoredMessage): void {
-    const segment = this.#store.segment(position);
-    message.open(segment, position - segment.start);
+    const place = this.#store.locate(position);
+    message.open(place, place.offset);
   }
 
   /** Whether one more message would be too many for a queue that refuses what is too many. */
@@ -138,8 +143,11 @@ export class Queue implements Holder {
     // A dead letter on its way out can come back to this queue: the loop that is running will see it.
     if (this.#dispatching) return;
     this.#dispatching = true;
-    while (this.#dropExpired() && this.#dispatchOne());
-    this.#dispatching = false;
+    try {
+      while (this.#dropExpired() && this.#dispatchOne());
+    } finally {
+      this.#dispatching = false;
+    }
     this.#watchExpiry();
   }
 
@@ -160,7 +168,7 @@ export class Queue implements Holder {
    */
   take(): { position: number; sequence: number; bits: number } | undefined {
     this.use();
-    if (!this.#dropExpired()) return undefined;
+    while (!this.#dropExpired()) if (this.#ready.length === 0) return undefined;
     const { position, sequence, bits } = this.#ready;
     this.#ready.shift();
     this.unackedCount++;
@@ -242,7 +250,7 @@ export class Queue implements Holder {
   }
 
   #deadLetter(position: number, reason: DeadLetterReason): void {
-    if (this.settings.deadLetterExchange !== undefined)
+    if (this.settings.deadLetterExchange !== undefined && !this.deleted)
       this.#owner.deadLetter(this, position, reason);
   }
 
@@ -265,10 +273,10 @@ export class Queue implements Holder {
     this.#watchExpiry();
   }
 
-  /** Drops what has expired at the head, and only there [RabbitMQ: ttl]. Whether a message is left; `first` shows it. */
+  /** Drops what has expired at the head, and only there [RabbitMQ: ttl]. Whether a living one is there; `first` shows it. */
   #dropExpired(): boolean {
     const ready = this.#ready;
-    while (ready.first()) {
+    for (let dropped = 0; dropped < EXPIRED_AT_ONCE_MAX && ready.first(); dropped++) {
       if ((ready.bits & EXPIRES) === 0 || this.#dueMs(ready.position) > this.#clock.now())
         return true;
       this.#dropFirst("expired");
@@ -277,7 +285,6 @@ export class Queue implements Holder {
   }
 
   #dueMs(position: number): number {
-    const message = this.#message;
     this.open(position, message);
     const { messageTtlMs } = this.settings;
     if (message.ttlMs < 0) return message.arrivalMs + (messageTtlMs ?? Number.POSITIVE_INFINITY);

@@ -40,6 +40,9 @@ interface ArgumentRule {
 /** Ten years: no time in a queue's arguments may be longer [RabbitMQ]. */
 const TIME_MS_MAX = 315_360_000_000;
 
+/** Names and routing keys are shortstrs. */
+const NAME_BYTES_MAX = 255;
+
 function unacceptable(value: FieldValue): string {
   return `{unacceptable_type,${typeName(value)}}`;
 }
@@ -54,15 +57,13 @@ function checkCount(value: FieldValue): string | undefined {
   const wrong = checkInteger(value);
   if (wrong !== undefined) return wrong;
   const count = integerValue(value)!;
-  return count < 0 ? `{value_negative,${count}}` : undefined;
+  return count < 0 ? `{value_negative,${value.value}}` : undefined;
 }
 
 function checkTime(value: FieldValue): string | undefined {
   const wrong = checkCount(value);
   if (wrong !== undefined) return wrong;
-  return integerValue(value)! > TIME_MS_MAX
-    ? `{value_too_large,${integerValue(value)}}`
-    : undefined;
+  return integerValue(value)! > TIME_MS_MAX ? `{value_too_large,${value.value}}` : undefined;
 }
 
 function checkExpires(value: FieldValue): string | undefined {
@@ -74,11 +75,14 @@ function checkExpires(value: FieldValue): string | undefined {
 function checkPriorityMax(value: FieldValue): string | undefined {
   const wrong = checkCount(value);
   if (wrong !== undefined) return wrong;
-  return integerValue(value)! > 255 ? `{max_value_exceeded,${integerValue(value)}}` : undefined;
+  return integerValue(value)! > 255 ? `{max_value_exceeded,${value.value}}` : undefined;
 }
 
 function checkText(value: FieldValue): string | undefined {
-  return value.type === "S" ? undefined : unacceptable(value);
+  if (value.type !== "S") return unacceptable(value);
+  return value.value.length > NAME_BYTES_MAX
+    ? `{max_value_exceeded,${value.value.length}}`
+    : undefined;
 }
 
 function checkBoolean(value: FieldValue): string | undefined {
@@ -101,7 +105,7 @@ const overflows = ["drop-head", "reject-publish", "reject-publish-dlx"] as const
 const classic = ["classic"] as const;
 const quorum = ["quorum"] as const;
 
-const rules: Readonly<Record<string, ArgumentRule>> = {
+const ruleTable: Readonly<Record<string, ArgumentRule>> = {
   "x-queue-type": {
     check: checkOneOf(["classic", "quorum"], (type) => `"unsupported queue type '${type}'"`),
     apply: (settings, value) => {
@@ -185,6 +189,8 @@ const rules: Readonly<Record<string, ArgumentRule>> = {
   "x-max-in-memory-bytes": { check: checkCount, types: quorum },
 };
 
+const rules: ReadonlyMap<string, ArgumentRule> = new Map(Object.entries(ruleTable));
+
 /** Refused or not, each type of queue has a module's name in RabbitMQ's texts. */
 const typeModules: Record<QueueType, string> = {
   classic: "rabbit_classic_queue",
@@ -206,14 +212,14 @@ export function queueSettings(args: FieldTable, queue: string): QueueSettings {
     singleActiveConsumer: false,
   };
   for (const [name, value] of args) {
-    const rule = rules[name];
+    const rule = rules.get(name);
     if (rule === undefined) continue;
     const wrong = rule.check(value, args);
     if (wrong !== undefined) throw invalidArgument(name, queue, wrong);
     rule.apply?.(settings, value);
   }
   for (const name of args.keys()) {
-    const types = rules[name]?.types;
+    const types = rules.get(name)?.types;
     if (types !== undefined && !types.includes(settings.type)) {
       throw new AmqpError(
         "PRECONDITION_FAILED",
@@ -272,7 +278,7 @@ export function checkArgumentsEquivalence(
     const type = args.get("x-queue-type");
     return type === undefined ? "classic" : valueText(type);
   };
-  for (const name of Object.keys(rules)) {
+  for (const name of rules.keys()) {
     if (name === "x-queue-type" && typeOf(received) === typeOf(current)) continue;
     checkEquivalence(name, received, current, queue);
   }

@@ -101,10 +101,12 @@ export class Channel {
 
   /** Consumes replies to this channel's requests [RabbitMQ: direct reply-to]. */
   consumeReplies(spec: ConsumerSpec): ChannelConsumer {
-    if (this.#replyConsumer !== undefined)
-      throw new AmqpError("PRECONDITION_FAILED", "reply consumer already set");
-    if (!spec.noAck)
+    if (!spec.noAck) {
       throw new AmqpError("PRECONDITION_FAILED", "reply consumer cannot acknowledge");
+    }
+    if (this.#replyConsumer !== undefined) {
+      throw new AmqpError("PRECONDITION_FAILED", "reply consumer already set");
+    }
     this.#replyConsumer = this.consume(createReplyQueue(this.vhost), spec);
     return this.#replyConsumer;
   }
@@ -126,7 +128,7 @@ export class Channel {
     consumer.queue.removeConsumer(consumer);
     if (consumer === this.#replyConsumer) {
       this.#replyConsumer = undefined;
-      this.vhost.queueUnused(consumer.queue);
+      this.vhost.removeReplyQueue(consumer.queue);
     }
   }
 
@@ -149,13 +151,17 @@ export class Channel {
     this.transaction ??= new Transaction(this);
   }
 
+  /** Ends all consumers; what they have unacked stays so. */
+  cancelAll(): void {
+    for (const consumerTag of [...this.consumers.keys()]) this.cancel(consumerTag);
+  }
+
   /** Ends the channel: its consumers leave, and what is unacked goes back to its queues. */
   close(): void {
     if (!this.isOpen) return;
     this.isOpen = false;
     this.transaction?.rollback();
-    const consumers = [...this.consumers.values()];
-    for (const { consumerTag } of consumers) this.cancel(consumerTag);
+    this.cancelAll();
     settleAll(this, this.unacked.takeAll(), "requeue");
     this.content.release();
   }

@@ -114,7 +114,7 @@ export class Connection implements FrameHandler {
       // The stream cannot be followed any further.
       this.#parser.stop();
       this.#fail(error, 0, 0);
-      this.writer.flush();
+      this.writer.flushAll();
       this.#stream.end();
     }
     this.#borrowing?.detach();
@@ -161,10 +161,7 @@ export class Connection implements FrameHandler {
   #channelMethod(channel: Channel, key: number, buffer: Buffer, start: number, end: number): void {
     channel.expectMethod();
     if (key === PUBLISH) {
-      if (this.#borrowing !== channel.content) {
-        this.#borrowing?.detach();
-        this.#borrowing = channel.content;
-      }
+      this.#borrow(channel.content);
       channel.content.begin(buffer, start, end);
     } else if (key === ACK && end - start === 13) {
       const deliveryTag = buffer.readUInt32BE(start + 4) * 2 ** 32 + buffer.readUInt32BE(start + 8);
@@ -176,6 +173,13 @@ export class Connection implements FrameHandler {
     } else {
       handle(channel, decodeMethod(buffer, start, end));
     }
+  }
+
+  /** From now on `content` refers to the chunk; another one that does is copied, so that one at most is to be watched. */
+  #borrow(content: Content): void {
+    if (this.#borrowing === content) return;
+    this.#borrowing?.detach();
+    this.#borrowing = content;
   }
 
   /** Methods of the connection, those that open and close channels, and those that come too early or too late. */
@@ -250,6 +254,8 @@ export class Connection implements FrameHandler {
     if (seconds === 0) return;
     const { clock, turn, log } = this.host;
     this.#heartbeat = new Heartbeat(seconds, clock, turn, {
+      // While it is not read from, a client cannot be heard.
+      hears: () => !this.writer.paused,
       spoke: () => {
         const { spoke } = this.writer;
         this.writer.spoke = false;
@@ -321,6 +327,7 @@ export class Connection implements FrameHandler {
         if (this.#state === "running" && number !== 0) throw unexpectedFrameFor(EXPECT_METHOD);
         throw unexpectedFrame(isHeader ? FRAME_HEADER : FRAME_BODY, buffer, start, end);
       } else if (isHeader) {
+        this.#borrow(channel.content);
         channel.onHeader(buffer, start, end);
       } else {
         channel.onBody(buffer, start, end);
@@ -397,7 +404,7 @@ export class Connection implements FrameHandler {
   #end(): void {
     this.#state = "closed";
     this.#parser.stop();
-    this.writer.flush();
+    this.writer.flushAll();
     this.#stream.end();
     this.#timer?.cancel();
     this.#timer = this.host.clock.setTimer(CLOSE_TIMEOUT_MS, () => this.#stream.destroy());
@@ -414,6 +421,8 @@ export class Connection implements FrameHandler {
   /** Gives back what the connection holds: channels first, then its exclusive queues. */
   #release(): void {
     this.#heartbeat?.stop();
+    // All of them first: none may take what another gives back.
+    for (const channel of this.#channels) channel?.cancelAll();
     for (const channel of this.#channels) {
       if (channel !== undefined) this.#removeChannel(channel);
     }

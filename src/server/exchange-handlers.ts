@@ -2,20 +2,19 @@
 
 import { AmqpError } from "../amqp/errors.ts";
 import { stripLineEnds } from "../broker/names.ts";
-import type { Channel } from "./channel.ts";
 import type { ChannelMethodName, HandlersOf } from "./handlers.ts";
 
-/** Where an exchange is bound to; the default exchange takes part in no binding. */
-function destination(channel: Channel, name: string) {
-  if (name === "")
+/** The default exchange takes part in no binding. */
+function checkNotDefault(name: string): void {
+  if (name === "") {
     throw new AmqpError("ACCESS_REFUSED", "operation not permitted on the default exchange");
-  return channel.vhost.exchanges.get(stripLineEnds(name));
+  }
 }
 
 export const exchangeHandlers: HandlersOf<Extract<ChannelMethodName, `exchange.${string}`>> = {
   "exchange.declare": (channel, args) => {
     const { exchanges } = channel.vhost;
-    if (args.passive) exchanges.get(stripLineEnds(args.exchange));
+    if (args.passive) exchanges.named(args.exchange);
     else exchanges.declare({ ...args, name: args.exchange });
     if (!args.noWait) channel.reply("exchange.declare-ok", {});
   },
@@ -27,23 +26,17 @@ export const exchangeHandlers: HandlersOf<Extract<ChannelMethodName, `exchange.$
 
   "exchange.bind": (channel, args) => {
     const { exchanges } = channel.vhost;
+    checkNotDefault(args.destination);
     // Of two that are missing the source is named [RabbitMQ].
-    exchanges.source(args.source);
-    exchanges.bind(
-      args.source,
-      destination(channel, args.destination),
-      args.routingKey,
-      args.arguments,
-    );
+    exchanges.named(args.source);
+    exchanges.bind(args.source, exchanges.named(args.destination), args.routingKey, args.arguments);
     if (!args.noWait) channel.reply("exchange.bind-ok", {});
   },
 
   "exchange.unbind": (channel, args) => {
     const { exchanges } = channel.vhost;
-    const bound =
-      args.destination === ""
-        ? destination(channel, "")
-        : exchanges.find(stripLineEnds(args.destination));
+    checkNotDefault(args.destination);
+    const bound = exchanges.find(stripLineEnds(args.destination));
     if (bound !== undefined) exchanges.unbind(args.source, bound, args.routingKey, args.arguments);
     if (!args.noWait) channel.reply("exchange.unbind-ok", {});
   },

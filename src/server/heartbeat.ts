@@ -15,6 +15,8 @@ const SILENT_LOOKS_MAX = 4;
 export interface HeartbeatActions {
   /** Whether anything was sent since the last time it was asked. */
   spoke(): boolean;
+  /** Whether the peer could be heard at all. */
+  hears(): boolean;
   /** Sends a heartbeat frame. */
   send(): void;
   /** The peer has been silent too long. */
@@ -64,7 +66,7 @@ export class Heartbeat implements TurnTask {
   endTurn(): void {
     this.#lookScheduled = false;
     if (this.#stopped) return;
-    this.#silentLooks = this.#heard ? 0 : this.#silentLooks + 1;
+    this.#silentLooks = this.#heard || !this.#actions.hears() ? 0 : this.#silentLooks + 1;
     this.#heard = false;
     if (this.#silentLooks >= SILENT_LOOKS_MAX) {
       this.stop();

@@ -81,6 +81,14 @@ export class Publishing implements TurnTask {
 
   /** A message has arrived whole. Its buffers are borrowed. */
   publish(content: Content): void {
+    try {
+      this.#publish(content);
+    } finally {
+      this.#publication.properties.release();
+    }
+  }
+
+  #publish(content: Content): void {
     if (content.immediate) throw new AmqpError("NOT_IMPLEMENTED", "immediate=true");
     if (content.tooLarge) throw this.#tooLarge(content.bodyBytes);
     const publication = this.#publication;
@@ -127,10 +135,11 @@ export class Publishing implements TurnTask {
 
   #checkProperties(publication: Publication): void {
     const { properties } = publication;
-    if (properties.userId.start >= 0) this.#checkUserId(properties.text(properties.userId)!);
     if (properties.replyTo.start >= 0 && properties.text(properties.replyTo) === REPLY_QUEUE) {
       publication.rewrite({ replyTo: this.#channel.replyQueueName() });
     }
+    publication.loadTtl();
+    if (properties.userId.start >= 0) this.#checkUserId(properties.text(properties.userId)!);
   }
 
   #checkUserId(userId: string): void {

@@ -2,7 +2,7 @@
 
 import { AmqpError } from "../amqp/errors.ts";
 import type { MethodArguments } from "../amqp/methods.ts";
-import { queueIn } from "../broker/names.ts";
+import { queueIn, stripLineEnds } from "../broker/names.ts";
 import { isReplyQueue, REPLY_QUEUE } from "../broker/reply-queue.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Channel } from "./channel.ts";
@@ -35,7 +35,7 @@ function declared(channel: Channel, queue: Queue, noWait: boolean): void {
 /** A reply queue is there as long as its consumer, and no declaration changes anything. */
 function replyQueueDeclared(channel: Channel, args: MethodArguments<"queue.declare">): void {
   const { queue } = args;
-  if (queue !== REPLY_QUEUE && channel.vhost.queues.find(queue) === undefined) {
+  if (queue !== REPLY_QUEUE && !channel.vhost.queues.hasReplyQueue(queue)) {
     throw new AmqpError("NOT_FOUND", `no ${queueIn(channel.vhost.name, queue)}`);
   }
   if (!args.noWait) channel.reply("queue.declare-ok", { queue, messageCount: 0, consumerCount: 1 });
@@ -49,7 +49,8 @@ export const queueHandlers: HandlersOf<Extract<ChannelMethodName, `queue.${strin
       return;
     }
     if (args.passive) {
-      const queue = channel.queue(args.queue);
+      // Here an empty name is no shortcut [RabbitMQ].
+      const queue = vhost.queues.get(stripLineEnds(args.queue), connection);
       queue.use();
       declared(channel, queue, args.noWait);
       return;
@@ -60,7 +61,7 @@ export const queueHandlers: HandlersOf<Extract<ChannelMethodName, `queue.${strin
   "queue.bind": (channel, args) => {
     const name = channel.queueName(args.queue);
     checkNotVolatile(name);
-    channel.vhost.exchanges.source(args.exchange);
+    channel.vhost.exchanges.named(args.exchange);
     const queue = channel.queue(name);
     channel.vhost.bindQueue(
       queue,

@@ -20,10 +20,10 @@ export function settle(
   const { unacked, transaction } = channel;
   const index = multiple && deliveryTag === 0 ? unacked.last : find(channel, deliveryTag);
   if (transaction !== undefined) {
-    const deliveries = multiple ? unacked.takeUpTo(index) : [{ ...unacked.take(index) }];
+    const deliveries = multiple ? unacked.takeUpTo(index) : [unacked.take(index)];
     transaction.settle(deliveries, outcome);
   } else if (!multiple) {
-    settleOne(channel, unacked.take(index), outcome);
+    settleOne(channel, index, outcome);
   } else if (outcome === "ack") {
     unacked.ackUpTo(index);
     channel.wakeConsumers();
@@ -34,16 +34,22 @@ export function settle(
 
 function find(channel: Channel, deliveryTag: number): number {
   const index = channel.unacked.find(deliveryTag);
-  if (index < 0) throw new AmqpError("PRECONDITION_FAILED", `unknown delivery tag ${deliveryTag}`);
+  if (index < 0)
+    throw new AmqpError("PRECONDITION_FAILED", `unknown delivery tag ${BigInt(deliveryTag)}`);
   return index;
 }
 
-function settleOne(channel: Channel, delivery: Delivery, outcome: Outcome): void {
-  const { source } = delivery;
-  finish(delivery, outcome);
-  source.settled();
-  source.wake();
-  if (outcome === "requeue") source.queue.dispatch();
+function settleOne(channel: Channel, index: number, outcome: Outcome): void {
+  const { unacked } = channel;
+  if (outcome === "ack") {
+    unacked.ack(index).wake();
+  } else {
+    const delivery = unacked.take(index);
+    finish(delivery, outcome);
+    delivery.source.settled();
+    delivery.source.wake();
+    if (outcome === "requeue") delivery.source.queue.dispatch();
+  }
   // What this one frees of the channel's prefetch another consumer may take.
   if (channel.prefetch > 0) channel.wakeConsumers();
 }

@@ -18,15 +18,12 @@ export interface DeliverySource {
 
 /** What has been delivered under a tag, with what is needed to settle it or to give it back. */
 export interface Delivery {
-  tag: number;
-  position: number;
-  sequence: number;
-  bits: number;
-  source: DeliverySource;
+  readonly tag: number;
+  readonly position: number;
+  readonly sequence: number;
+  readonly bits: number;
+  readonly source: DeliverySource;
 }
-
-/** In the scratch object before its first use. */
-const NO_SOURCE = undefined as unknown as DeliverySource;
 
 const FIRST_ENTRIES = 16;
 /** In the place of a position: the entry is settled. */
@@ -43,7 +40,6 @@ export class Unacked {
   #end = 0;
   /** How many are outstanding. */
   count = 0;
-  readonly #taken: Delivery = { tag: 0, position: 0, sequence: 0, bits: 0, source: NO_SOURCE };
 
   /** Adds a delivery; its tag is higher than all before. */
   add(tag: number, source: DeliverySource, position: number, sequence: number, bits: number): void {
@@ -80,33 +76,32 @@ export class Unacked {
     return -1;
   }
 
-  /**
-   * The outstanding delivery at `index`, which is no longer outstanding. The object is a scratch object: it holds until the
-   * next call.
-   */
+  /** The outstanding delivery at `index`, which is no longer outstanding. */
   take(index: number): Delivery {
-    const taken = this.#taken;
-    this.#read(index, taken);
+    const taken = {
+      tag: this.#tags[index]!,
+      position: this.#positions[index]!,
+      sequence: this.#sequences[index]!,
+      bits: this.#bits[index]!,
+      source: this.#sources[index]!,
+    };
     this.#remove(index);
     return taken;
   }
 
-  #read(index: number, into: Delivery): void {
-    into.tag = this.#tags[index]!;
-    into.position = this.#positions[index]!;
-    into.sequence = this.#sequences[index]!;
-    into.bits = this.#bits[index]!;
-    into.source = this.#sources[index]!;
+  /** Acknowledges the outstanding delivery at `index`, and returns where it came from; nobody is woken. */
+  ack(index: number): DeliverySource {
+    const source = this.#sources[index]!;
+    source.queue.settle(this.#positions[index]!);
+    source.settled();
+    this.#remove(index);
+    return source;
   }
 
   /** Acknowledges all outstanding deliveries up to the one at `index`; nobody is woken. */
   ackUpTo(index: number): void {
     for (let at = this.#head; at <= index; at++) {
-      if (this.#positions[at] === SETTLED) continue;
-      const source = this.#sources[at]!;
-      source.queue.settle(this.#positions[at]!);
-      source.settled();
-      this.#remove(at);
+      if (this.#positions[at] !== SETTLED) this.ack(at);
     }
   }
 
@@ -114,7 +109,7 @@ export class Unacked {
   takeUpTo(index: number): Delivery[] {
     const taken: Delivery[] = [];
     for (let at = this.#head; at <= index; at++) {
-      if (this.#positions[at] !== SETTLED) taken.push({ ...this.take(at) });
+      if (this.#positions[at] !== SETTLED) taken.push(this.take(at));
     }
     return taken;
   }
@@ -149,14 +144,14 @@ export class Unacked {
     }
   }
 
-  /** Squeezes out what is settled, and grows when that is not enough. */
+  /** Squeezes out what is settled, and grows when that does not make half of the room free. */
   #makeRoom(): void {
-    const entries = this.count * 2 > this.#tags.length ? this.#tags.length * 2 : this.#tags.length;
-    const tags = new Float64Array(entries);
-    const positions = new Float64Array(entries);
-    const sequences = new Float64Array(entries);
-    const bits = new Uint32Array(entries);
-    const sources: (DeliverySource | undefined)[] = [];
+    const { length } = this.#tags;
+    const grows = this.count * 2 > length;
+    const tags = grows ? new Float64Array(length * 2) : this.#tags;
+    const positions = grows ? new Float64Array(length * 2) : this.#positions;
+    const sequences = grows ? new Float64Array(length * 2) : this.#sequences;
+    const bits = grows ? new Uint32Array(length * 2) : this.#bits;
     let to = 0;
     for (let from = this.#head; from < this.#end; from++) {
       if (this.#positions[from] === SETTLED) continue;
@@ -164,14 +159,14 @@ export class Unacked {
       positions[to] = this.#positions[from]!;
       sequences[to] = this.#sequences[from]!;
       bits[to] = this.#bits[from]!;
-      sources.push(this.#sources[from]);
+      this.#sources[to] = this.#sources[from];
       to++;
     }
+    this.#sources.length = to;
     this.#tags = tags;
     this.#positions = positions;
     this.#sequences = sequences;
     this.#bits = bits;
-    this.#sources = sources;
     this.#head = 0;
     this.#end = to;
   }

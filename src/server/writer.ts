@@ -20,25 +20,25 @@ export class Writer implements TurnTask {
   readonly output: Output;
   /** Deliveries have to wait until the client has read some of what it was sent; then `onDrained` is called. */
   congested = false;
+  /** The client is not read from until it has read. */
+  paused = false;
   /** Whether bytes have been written since somebody looked and set it back. */
   spoke = false;
   readonly #stream: Duplex;
   readonly #turn: Turn;
   readonly #onDrained: () => void;
   #scheduled = false;
-  #paused = false;
 
   constructor(stream: Duplex, turn: Turn, frameMax: number, onDrained: () => void) {
     this.#stream = stream;
     this.#turn = turn;
     this.#onDrained = onDrained;
     this.output = new Output(frameMax);
-    stream.on("drain", () => this.#drained());
   }
 
   /** Something was added to the output: it leaves at the end of the turn, or now when it is much. */
   grew(): void {
-    if (this.output.bytes >= EAGER_BYTES) this.flush();
+    if (this.output.bytes >= EAGER_BYTES) this.flushAll();
     if (this.#scheduled) return;
     this.#scheduled = true;
     this.#turn.flushSocket(this);
@@ -46,30 +46,37 @@ export class Writer implements TurnTask {
 
   endTurn(): void {
     this.#scheduled = false;
-    this.flush();
+    // What the client has not taken yet is followed by the rest when it has: a slow client costs no slab a turn.
+    if (this.#stream.writableLength === 0) this.flushAll();
   }
 
   /** Hands everything said so far to the stream. */
-  flush(): void {
+  flushAll(): void {
     const stream = this.#stream;
     if (this.output.bytes === 0 || stream.destroyed) return;
     const batch = this.output.take();
     const last = batch.parts.length - 1;
     if (last > 0) stream.cork();
     for (let index = 0; index < last; index++) stream.write(batch.parts[index]);
-    stream.write(batch.parts[last], () => recycle(batch));
+    stream.write(batch.parts[last], () => {
+      recycle(batch);
+      if (stream.writableLength === 0) this.#written();
+    });
     if (last > 0) stream.uncork();
     this.spoke = true;
-    this.congested = stream.writableLength >= UNWRITTEN_BYTES_CONGESTED;
-    if (stream.writableLength >= UNWRITTEN_BYTES_MAX && !this.#paused) {
-      this.#paused = true;
+    if (stream.writableLength >= UNWRITTEN_BYTES_CONGESTED) this.congested = true;
+    if (stream.writableLength >= UNWRITTEN_BYTES_MAX && !this.paused) {
+      this.paused = true;
       stream.pause();
     }
   }
 
-  #drained(): void {
-    if (this.#paused) {
-      this.#paused = false;
+  /** The system has taken all that the stream had. */
+  #written(): void {
+    if (!this.#scheduled) this.flushAll();
+    if (this.#stream.writableLength > 0) return;
+    if (this.paused) {
+      this.paused = false;
       this.#stream.resume();
     }
     if (!this.congested) return;

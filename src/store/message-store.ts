@@ -6,12 +6,11 @@
  * what its bytes mean.
  */
 
-/** Part of the log, in memory: `view` is over the same bytes as `buffer`. */
-export interface Segment {
-  /** The position of its first byte: the message at a position begins at `position - start`. */
-  readonly start: number;
+/** Where a message is now: `view` is over the same bytes as `buffer`. A scratch object of the store's. */
+export interface Place {
   readonly buffer: Buffer;
   readonly view: DataView;
+  readonly offset: number;
 }
 
 /** A queue, as far as the store must know it. */
@@ -30,15 +29,18 @@ export interface FlushListener {
 export interface MessageStore {
   /**
    * Makes room for `bytes` bytes that each of `holders` will hold, and returns their position. The caller writes the
-   * bytes at `position - start` of `segment(position)`, before it calls the store again.
+   * bytes at `locate(position)` before it calls the store again.
    */
   append(bytes: number, holders: readonly Holder[], persistent: boolean): number;
 
-  /** The segment of a position; its bytes are borrowed for the turn. */
-  segment(position: number): Segment;
+  /** Where a held message is. The answer is good until the next call; the bytes themselves stay as they are for the turn. */
+  locate(position: number): Place;
 
   /** One holder more: for whoever needs the message a little longer than the queue that lets go of it. */
   hold(position: number): void;
+
+  /** Ends a `hold`. */
+  letGo(position: number): void;
 
   /** `holder` is done with the message; after its last holder the bytes may go. */
   release(position: number, holder: Holder): void;

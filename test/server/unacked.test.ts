@@ -1,0 +1,194 @@
+/** The unacked deliveries of a channel against a map that is searched. */
+import { describe, expect, test } from "vitest";
+import type { Queue } from "../../src/queue/queue.ts";
+import { type Delivery, type DeliverySource, Unacked } from "../../src/server/unacked.ts";
+import { type Random, seeded } from "../seeded.ts";
+
+/** A queue and its consumer in one: notes what is settled. */
+class Source implements DeliverySource {
+  readonly settledPositions: number[] = [];
+  settledCount = 0;
+  wakeCount = 0;
+  readonly queue = {
+    settle: (position: number) => void this.settledPositions.push(position),
+  } as unknown as Queue;
+
+  settled(): void {
+    this.settledCount++;
+  }
+
+  wake(): void {
+    this.wakeCount++;
+  }
+}
+
+type Row = Omit<Delivery, "source">;
+
+function row({ tag, position, sequence, bits }: Delivery): Row {
+  return { tag, position, sequence, bits };
+}
+
+class Run {
+  readonly #unacked = new Unacked();
+  readonly #source = new Source();
+  readonly #random: Random;
+  /** By tag, in order of tags. */
+  #model: Row[] = [];
+  /** Taken, to be put back some day. */
+  #taken: Delivery[] = [];
+  #lastTag = 0;
+  #settled = 0;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  readonly #actions: (() => void)[] = [
+    () => this.#add(),
+    () => this.#takeOne(),
+    () => this.#takeUpTo(),
+    () => this.#ackUpTo(),
+    () => this.#takeAll(),
+    () => this.#restore(),
+  ];
+
+  step(weights: readonly number[]): void {
+    let choice = this.#random.below(weights.reduce((sum, weight) => sum + weight, 0));
+    const index = weights.findIndex((weight) => {
+      choice -= weight;
+      return choice < 0;
+    });
+    this.#actions[index]!();
+    this.#check();
+  }
+
+  #add(): void {
+    const random = this.#random;
+    // Deliveries without ack leave gaps.
+    this.#lastTag += random.chance(80) ? 1 : random.between(2, 50);
+    const added: Row = {
+      tag: this.#lastTag,
+      position: random.next() * 2 ** 20,
+      sequence: random.next() * 2 ** 20,
+      bits: random.next(),
+    };
+    this.#unacked.add(added.tag, this.#source, added.position, added.sequence, added.bits);
+    this.#model.push(added);
+  }
+
+  #anyTag(): number {
+    const random = this.#random;
+    if (this.#model.length === 0 || random.chance(20)) return random.below(this.#lastTag + 3);
+    return random.pick(this.#model).tag;
+  }
+
+  /** Where the tag is, if it is outstanding. */
+  #find(tag: number): number {
+    const index = this.#unacked.find(tag);
+    expect([tag, index >= 0]).toEqual([tag, this.#model.some((known) => known.tag === tag)]);
+    return index;
+  }
+
+  #takeOne(): void {
+    const tag = this.#anyTag();
+    const index = this.#find(tag);
+    if (index < 0) return;
+    const taken = { ...this.#unacked.take(index) };
+    expect(row(taken)).toEqual(this.#model.find((known) => known.tag === tag));
+    expect(taken.source).toBe(this.#source);
+    this.#model = this.#model.filter((known) => known.tag !== tag);
+    this.#taken.push(taken);
+  }
+
+  #modelUpTo(tag: number): Row[] {
+    const rows = this.#model.filter((known) => known.tag <= tag);
+    this.#model = this.#model.filter((known) => known.tag > tag);
+    return rows;
+  }
+
+  #takeUpTo(): void {
+    const tag = this.#anyTag();
+    const index = this.#find(tag);
+    if (index < 0) return;
+    const taken = this.#unacked.takeUpTo(index);
+    expect(taken.map(row)).toEqual(this.#modelUpTo(tag));
+    this.#taken.push(...taken);
+  }
+
+  #ackUpTo(): void {
+    const all = this.#random.chance(20);
+    const tag = all ? this.#lastTag : this.#anyTag();
+    const index = all ? this.#unacked.last : this.#find(tag);
+    if (index < 0) return;
+    const expected = this.#modelUpTo(tag).map(({ position }) => position);
+    this.#unacked.ackUpTo(index);
+    this.#settled += expected.length;
+    expect(this.#source.settledPositions.splice(0)).toEqual(expected);
+    expect([this.#source.settledCount, this.#source.wakeCount]).toEqual([this.#settled, 0]);
+  }
+
+  #takeAll(): void {
+    const taken = this.#unacked.takeAll();
+    expect(taken.map(row)).toEqual(this.#model);
+    this.#model = [];
+    this.#taken.push(...taken);
+  }
+
+  #restore(): void {
+    const percent = this.#random.pick([50, 100]);
+    const back = this.#taken.filter(() => this.#random.chance(percent));
+    this.#taken = [];
+    this.#unacked.restore(back);
+    this.#model.push(...back.map(row));
+    this.#model.sort((a, b) => a.tag - b.tag);
+  }
+
+  #check(): void {
+    expect(this.#unacked.count).toBe(this.#model.length);
+    for (let look = 0; look < 3; look++) this.#find(this.#anyTag());
+  }
+}
+
+describe("what is outstanding is found and taken by its tag,", () => {
+  seeded("when it is settled one by one", 25, (random) => {
+    const run = new Run(random);
+    for (let step = 0; step < 400; step++) run.step([10, 8, 0, 0, 0, 0]);
+  });
+
+  seeded("when it is settled many at a time", 25, (random) => {
+    const run = new Run(random);
+    for (let step = 0; step < 400; step++) run.step([20, 1, 1, 1, 0, 0]);
+  });
+
+  seeded("when it comes back", 30, (random) => {
+    const run = new Run(random);
+    for (let step = 0; step < 300; step++) run.step([20, 5, 2, 1, 1, 4]);
+  });
+
+  seeded("when hardly anything is settled", 10, (random) => {
+    const run = new Run(random);
+    for (let step = 0; step < 800; step++) run.step([50, 1, 0, 0, 0, 0]);
+  });
+});
+
+test("one delivery that nobody settles does not make the rest slower to find, or lost", () => {
+  const unacked = new Unacked();
+  const source = new Source();
+  unacked.add(1, source, 0, 0, 0);
+  for (let tag = 2; tag <= 20_000; tag++) {
+    unacked.add(tag, source, tag, tag, 0);
+    if (tag % 3 !== 0) expect(unacked.take(unacked.find(tag)).position).toBe(tag);
+  }
+  expect(unacked.count).toBe(1 + Math.floor(20_000 / 3));
+  for (let tag = 3; tag <= 20_000; tag += 3) unacked.take(unacked.find(tag));
+  expect([unacked.count, unacked.find(1) >= 0, unacked.find(2)]).toEqual([1, true, -1]);
+});
+
+test("with nothing outstanding nothing is found, and taking all is taking nothing", () => {
+  const unacked = new Unacked();
+  for (const tag of [0, 1, -1, Number.NaN, Number.MAX_SAFE_INTEGER])
+    expect(unacked.find(tag)).toBe(-1);
+  expect(unacked.takeAll()).toEqual([]);
+  unacked.ackUpTo(unacked.last);
+  expect(unacked.count).toBe(0);
+});

@@ -1,0 +1,270 @@
+/** The store in memory: what is held keeps its bytes, what is not gives its memory back. */
+import { describe, expect, test } from "vitest";
+import { MemoryStore } from "../../src/store/memory-store.ts";
+import type { Holder } from "../../src/store/message-store.ts";
+import { Turn } from "../../src/turn.ts";
+import { type Random, seeded } from "../seeded.ts";
+
+const MIB = 1 << 20;
+
+const holders: Holder[] = [1, 2, 3].map((id) => ({ id, durable: false }));
+const one = holders.slice(0, 1);
+
+function newStore(): MemoryStore {
+  return new MemoryStore(new Turn(() => undefined));
+}
+
+/** Octets that repeat only after 256, so that a message in a wrong place is noticed. */
+const pattern = Buffer.alloc(6 * MIB);
+
+for (let index = 0; index < pattern.length; index++) pattern[index] = index * 7;
+
+function octets(bytes: number, seed: number): Buffer {
+  return pattern.subarray(seed % 256, (seed % 256) + bytes);
+}
+
+function append(store: MemoryStore, bytes: number, seed: number, by = one): number {
+  const position = store.append(bytes, by, false);
+  const { buffer, view, offset } = store.locate(position);
+  octets(bytes, seed).copy(buffer, offset);
+  // The view is over the same bytes.
+  if (view.getUint8(offset) !== octets(1, seed)[0]) throw new Error("view and buffer differ");
+  return position;
+}
+
+function expectIntact(store: MemoryStore, position: number, bytes: number, seed: number): void {
+  const { buffer, offset } = store.locate(position);
+  if (!buffer.subarray(offset, offset + bytes).equals(octets(bytes, seed)))
+    throw new Error(`the ${bytes} bytes at position ${position} have changed`);
+}
+
+interface Message {
+  position: number;
+  bytes: number;
+  seed: number;
+  holders: number;
+}
+
+function randomBytes(random: Random): number {
+  const kind = random.below(100);
+  if (kind < 60) return random.between(1, 200);
+  if (kind < 90) return random.between(200, 5000);
+  if (kind < 98) return random.between(5000, 300_000);
+  return random.between(300_000, 3 * MIB);
+}
+
+class Run {
+  readonly #store = newStore();
+  readonly #random: Random;
+  readonly #messages: Message[] = [];
+  #seed = 0;
+
+  constructor(random: Random) {
+    this.#random = random;
+  }
+
+  append(): void {
+    const [bytes, seed] = [randomBytes(this.#random), this.#seed++];
+    const by = holders.slice(0, this.#random.between(1, 3));
+    const position = append(this.#store, bytes, seed, by);
+    const clash = this.#messages.some((message) => message.position === position);
+    expect([position, clash]).toEqual([position, false]);
+    this.#messages.push({ position, bytes, seed, holders: by.length });
+  }
+
+  hold(): void {
+    if (this.#messages.length === 0) return;
+    const message = this.#random.pick(this.#messages);
+    this.#store.hold(message.position);
+    message.holders++;
+  }
+
+  release(): void {
+    if (this.#messages.length === 0) return;
+    // Old ones are settled first, mostly.
+    const index = this.#random.chance(80) ? 0 : this.#random.below(this.#messages.length);
+    const message = this.#messages[index]!;
+    expectIntact(this.#store, message.position, message.bytes, message.seed);
+    this.#store.release(message.position, this.#random.pick(holders));
+    message.holders--;
+    if (message.holders === 0) this.#messages.splice(index, 1);
+  }
+
+  get waiting(): number {
+    return this.#messages.length;
+  }
+
+  check(): void {
+    for (const { position, bytes, seed } of this.#messages)
+      expectIntact(this.#store, position, bytes, seed);
+  }
+
+  /** Every message in a segment of its own, at worst, and the tail. */
+  checkMemory(): void {
+    const most = this.#messages.reduce((sum, { bytes }) => sum + Math.max(MIB, bytes + 4), MIB);
+    expect(this.#store.allocatedBytes).toBeLessThanOrEqual(most);
+  }
+}
+
+seeded("whatever is held keeps its bytes, and what nobody holds keeps no memory", 40, (random) => {
+  const run = new Run(random);
+  for (let step = 0; step < 400; step++) {
+    const releases = random.chance(50) ? 40 : 60;
+    if (random.chance(releases)) run.release();
+    else if (random.chance(15)) run.hold();
+    else run.append();
+    if (step % 50 === 0) run.check();
+  }
+  run.check();
+  run.checkMemory();
+  while (run.waiting > 0) run.release();
+  run.checkMemory();
+});
+
+describe("memory", () => {
+  test("of a flow whose messages are settled at once stays one segment", () => {
+    const store = newStore();
+    for (let message = 0; message < 30_000; message++)
+      store.release(append(store, 100, message), holders[0]!);
+    expect(store.allocatedBytes).toBe(MIB);
+  });
+
+  test("of a flow with some messages under way stays a few segments", () => {
+    const store = newStore();
+    const underWay: number[] = [];
+    let peakBytes = 0;
+    for (let message = 0; message < 30_000; message++) {
+      underWay.push(append(store, 100, message));
+      if (underWay.length > 500) store.release(underWay.shift()!, holders[0]!);
+      peakBytes = Math.max(peakBytes, store.allocatedBytes);
+    }
+    expect(peakBytes).toBe(2 * MIB);
+  });
+
+  test("of a backlog is given back as it is worked off", () => {
+    const store = newStore();
+    const positions: number[] = [];
+    for (let message = 0; message < 20_000; message++) positions.push(append(store, 1000, message));
+    const atPeak = store.allocatedBytes;
+    expect(atPeak).toBeGreaterThanOrEqual(20 * 1000 * 1000);
+    expect(atPeak).toBeLessThanOrEqual(21 * MIB);
+    for (const position of positions.slice(0, 15_000)) store.release(position, holders[0]!);
+    expect(store.allocatedBytes).toBeLessThanOrEqual(7 * MIB);
+    for (const position of positions.slice(15_000).reverse()) store.release(position, holders[0]!);
+    expect(store.allocatedBytes).toBeLessThanOrEqual(MIB);
+  });
+
+  test("of a large message is its own, and goes with it", () => {
+    const store = newStore();
+    for (const bytes of [MIB / 4, MIB, 5 * MIB + 1]) {
+      const small = append(store, 10, 1);
+      const large = append(store, bytes, 2);
+      const after = append(store, 10, 3);
+      expectIntact(store, large, bytes, 2);
+      expect(store.allocatedBytes).toBe(MIB + bytes + 8);
+      store.release(large, holders[0]!);
+      expect(store.allocatedBytes).toBe(MIB);
+      expectIntact(store, small, 10, 1);
+      expectIntact(store, after, 10, 3);
+      store.release(small, holders[0]!);
+      store.release(after, holders[0]!);
+    }
+  });
+
+  test("that a socket may still refer to is not written over within its segment", () => {
+    const store = newStore();
+    const shared = append(store, 5000, 1);
+    const { buffer, offset } = store.locate(shared);
+    const referred = buffer.subarray(offset, offset + 5000);
+    const before = Buffer.from(referred);
+    store.release(shared, holders[0]!);
+    for (let message = 0; message < 2000; message++)
+      store.release(append(store, 1000, message), holders[0]!);
+    expect(referred.equals(before)).toBe(true);
+    expect(store.allocatedBytes).toBeLessThanOrEqual(2 * MIB);
+  });
+});
+
+describe("a few messages that stay while all around them go", () => {
+  test("keep neither their segments nor anything but their bytes, and keep those", () => {
+    const store = newStore();
+    const kept: number[] = [];
+    const gone: number[] = [];
+    for (let message = 0; message < 100_000; message++) {
+      const position = append(store, 200, message, holders);
+      if (message % 1000 === 0) kept.push(position);
+      else gone.push(position);
+      if (gone.length < 5000) continue;
+      for (const old of gone.splice(0)) for (const holder of holders) store.release(old, holder);
+    }
+    expect(store.allocatedBytes).toBeLessThanOrEqual(11 * MIB);
+    for (const [index, position] of kept.entries()) {
+      expectIntact(store, position, 200, index * 1000);
+      store.hold(position);
+      for (const holder of holders) store.release(position, holder);
+      expectIntact(store, position, 200, index * 1000);
+      store.letGo(position);
+    }
+    for (const old of gone) for (const holder of holders) store.release(old, holder);
+    expect(store.allocatedBytes).toBeLessThanOrEqual(MIB);
+  });
+});
+
+describe("a message", () => {
+  test("of several holders stays until the last has let go, in whatever order", () => {
+    const store = newStore();
+    const position = append(store, 2 * MIB, 9, holders);
+    store.hold(position);
+    for (const holder of [holders[2]!, holders[0]!, holders[1]!]) {
+      store.release(position, holder);
+      expectIntact(store, position, 2 * MIB, 9);
+    }
+    store.release(position, holders[0]!);
+    expect(store.allocatedBytes).toBe(MIB);
+    expect(() => store.locate(position)).toThrow("is in no segment");
+  });
+
+  test("released more often than it is held is a bug that is noticed", () => {
+    const store = newStore();
+    const kept = append(store, 100, 1);
+    const position = append(store, 100, 2);
+    store.release(position, holders[0]!);
+    expect(() => store.release(position, holders[0]!)).toThrow("released more often");
+    expectIntact(store, kept, 100, 1);
+    const large = append(store, 2 * MIB, 3);
+    store.release(large, holders[0]!);
+    expect(() => store.release(large, holders[0]!)).toThrow("is in no segment");
+    expect(() => store.hold(large)).toThrow("is in no segment");
+  });
+
+  test("at any size fills a segment to its last byte and no further", () => {
+    for (const bytes of [12, 59, 60, 1020, 4092, MIB / 4 - 4, MIB / 8 - 5]) {
+      const store = newStore();
+      const positions: number[] = [];
+      while (store.allocatedBytes <= MIB) positions.push(append(store, bytes, positions.length));
+      for (const [seed, position] of positions.entries())
+        expectIntact(store, position, bytes, seed);
+      expect(new Set(positions).size).toBe(positions.length);
+    }
+  });
+});
+
+describe("whoever waits for the flush", () => {
+  test("is told once, at the end of the turn and never within the call", () => {
+    const ends: (() => void)[] = [];
+    const store = new MemoryStore(new Turn((run) => void ends.push(run)));
+    const told: string[] = [];
+    store.afterFlush({ onFlushed: () => void told.push("a") });
+    store.afterFlush({
+      onFlushed: () => {
+        told.push("b");
+        store.afterFlush({ onFlushed: () => void told.push("c") });
+      },
+    });
+    expect(told).toEqual([]);
+    for (const end of ends.splice(0)) end();
+    expect(told).toEqual(["a", "b", "c"]);
+    for (const end of ends.splice(0)) end();
+    expect(told).toEqual(["a", "b", "c"]);
+  });
+});
