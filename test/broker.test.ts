@@ -104,6 +104,12 @@ describe("a broker that starts", () => {
     );
   });
 
+  test("refuses to promise messages larger than it can hold", async () => {
+    const start = Broker.start({ port: 0, maxMessageSize: 2 ** 29 });
+    await expect(start).rejects.toThrow(RangeError);
+    await (await Broker.start({ port: 0, maxMessageSize: 2 ** 29 - 1 })).close();
+  });
+
   test("tells the log that it was given about connections", async () => {
     const lines: string[] = [];
     const note = (fields: object, message: string) =>

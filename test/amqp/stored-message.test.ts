@@ -119,7 +119,7 @@ function randomParts(random: Random): Parts {
   };
 }
 
-seeded("whatever was written is there when it is opened", 300, (random) => {
+seeded("whatever was written is there when it is opened", 150, (random) => {
   const message = new StoredMessage();
   for (let round = 0; round < 3; round++) {
     const given = randomParts(random);

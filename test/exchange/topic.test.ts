@@ -78,7 +78,7 @@ seeded("one pattern takes a key if and only if trying everything finds a way", 4
 
 seeded(
   "bindings come and go, and each key takes the destinations of those that are there",
-  60,
+  30,
   (random) => {
     const topic = exchange("topic");
     const queues = ["q0", "q1", "q2", "q3"].map(queue);

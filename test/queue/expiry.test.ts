@@ -146,6 +146,39 @@ describe("behind another one", () => {
   });
 });
 
+describe("very many at once", () => {
+  test("expire in order, and what lives behind them goes to whoever waits for it", () => {
+    const queue = bench.queue({ arguments: DEAD_LETTERS });
+    for (let message = 0; message < 2500; message++)
+      bench.publish(queue, `${message}`, { ttlMs: 50 });
+    bench.publish(queue, "living");
+    const consumer = bench.consume(queue, { credit: 0 });
+    bench.clock.advance(49);
+    consumer.credit = 1;
+    bench.clock.advance(1);
+    queue.consumerReady(consumer);
+    bench.clock.advance(0);
+    expect(bench.deaths.map(({ body }) => body)).toEqual(
+      Array.from({ length: 2500 }, (_, message) => `${message}`),
+    );
+    expect(new Set(bench.deaths.map(({ atMs }) => atMs))).toEqual(new Set([50]));
+    expect([consumer.bodies, queue.readyCount]).toEqual([["living"], 0]);
+  });
+
+  test("are all passed over by basic.get", () => {
+    const queue = bench.queue({ arguments: { ...DEAD_LETTERS, "x-message-ttl": 50 } });
+    for (let message = 0; message < 2500; message++) bench.publish(queue, `${message}`);
+    const [held] = [bench.get(queue)!];
+    bench.clock.advance(20);
+    bench.publish(queue, "living");
+    queue.requeue(held.position, held.sequence, held.bits);
+    bench.clock.advance(30);
+    expect(bench.get(queue)?.body).toBe("living");
+    expect(bench.get(queue)).toBeUndefined();
+    expect(bench.deaths).toHaveLength(2500);
+  });
+});
+
 describe("a new head expires on time", () => {
   test("when the old one was got", () => {
     const queue = bench.queue({ arguments: DEAD_LETTERS });

@@ -253,7 +253,7 @@ class Run {
   }
 }
 
-seeded("a queue does what the model of it does", 150, (random) => {
+seeded("a queue does what the model of it does", 100, (random) => {
   const run = new Run(random);
   for (let step = 0; step < 150; step++) run.step();
 });

@@ -9,7 +9,7 @@ function first(returned: Returned): Entry {
   return [returned.sequence, returned.position, returned.bits];
 }
 
-seeded("what came back leaves in order of its sequence, whenever it came", 50, (random) => {
+seeded("what came back leaves in order of its sequence, whenever it came", 30, (random) => {
   const returned = new Returned();
   const model: Entry[] = [];
   const known = new Set<number>();

@@ -98,6 +98,10 @@ const text: [FieldValue, string][] = [
   [bool(true), "{unacceptable_type,bool}"],
   [{ type: "A", value: [] }, "{unacceptable_type,array}"],
 ];
+const tooLongForAName: [FieldValue, string][] = [
+  // It would not fit into a shortstr when it is used.
+  [longstr("é".repeat(128)), "{max_value_exceeded,256}"],
+];
 
 const refusals: Record<string, [FieldValue, string][]> = {
   "x-message-ttl": time,
@@ -112,7 +116,12 @@ const refusals: Record<string, [FieldValue, string][]> = {
     [longstr("true"), "{unacceptable_type,longstr}"],
     [int(1), "{unacceptable_type,signedint}"],
   ],
-  "x-dead-letter-routing-key": [...text, [longstr("key"), "routing_key_but_no_dlx_defined"]],
+  "x-dead-letter-exchange": [...text, ...tooLongForAName],
+  "x-dead-letter-routing-key": [
+    ...text,
+    ...tooLongForAName,
+    [longstr("key"), "routing_key_but_no_dlx_defined"],
+  ],
 };
 
 /** For the names of tests. */

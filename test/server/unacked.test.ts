@@ -50,6 +50,7 @@ class Run {
     () => this.#ackUpTo(),
     () => this.#takeAll(),
     () => this.#restore(),
+    () => this.#ackOne(),
   ];
 
   step(weights: readonly number[]): void {
@@ -93,7 +94,7 @@ class Run {
     const tag = this.#anyTag();
     const index = this.#find(tag);
     if (index < 0) return;
-    const taken = { ...this.#unacked.take(index) };
+    const taken = this.#unacked.take(index);
     expect(row(taken)).toEqual(this.#model.find((known) => known.tag === tag));
     expect(taken.source).toBe(this.#source);
     this.#model = this.#model.filter((known) => known.tag !== tag);
@@ -127,6 +128,18 @@ class Run {
     expect([this.#source.settledCount, this.#source.wakeCount]).toEqual([this.#settled, 0]);
   }
 
+  #ackOne(): void {
+    const tag = this.#anyTag();
+    const index = this.#find(tag);
+    if (index < 0) return;
+    const acked = this.#model.find((known) => known.tag === tag)!;
+    expect(this.#unacked.ack(index)).toBe(this.#source);
+    this.#settled++;
+    expect(this.#source.settledPositions.splice(0)).toEqual([acked.position]);
+    expect([this.#source.settledCount, this.#source.wakeCount]).toEqual([this.#settled, 0]);
+    this.#model = this.#model.filter((known) => known.tag !== tag);
+  }
+
   #takeAll(): void {
     const taken = this.#unacked.takeAll();
     expect(taken.map(row)).toEqual(this.#model);
@@ -150,24 +163,24 @@ class Run {
 }
 
 describe("what is outstanding is found and taken by its tag,", () => {
-  seeded("when it is settled one by one", 25, (random) => {
+  seeded("when it is settled one by one", 15, (random) => {
     const run = new Run(random);
-    for (let step = 0; step < 400; step++) run.step([10, 8, 0, 0, 0, 0]);
+    for (let step = 0; step < 400; step++) run.step([10, 4, 0, 0, 0, 0, 4]);
   });
 
-  seeded("when it is settled many at a time", 25, (random) => {
+  seeded("when it is settled many at a time", 15, (random) => {
     const run = new Run(random);
-    for (let step = 0; step < 400; step++) run.step([20, 1, 1, 1, 0, 0]);
+    for (let step = 0; step < 400; step++) run.step([20, 1, 1, 1, 0, 0, 0]);
   });
 
-  seeded("when it comes back", 30, (random) => {
+  seeded("when it comes back", 20, (random) => {
     const run = new Run(random);
-    for (let step = 0; step < 300; step++) run.step([20, 5, 2, 1, 1, 4]);
+    for (let step = 0; step < 300; step++) run.step([20, 5, 2, 1, 1, 4, 2]);
   });
 
-  seeded("when hardly anything is settled", 10, (random) => {
+  seeded("when hardly anything is settled", 4, (random) => {
     const run = new Run(random);
-    for (let step = 0; step < 800; step++) run.step([50, 1, 0, 0, 0, 0]);
+    for (let step = 0; step < 800; step++) run.step([50, 1, 0, 0, 0, 0, 1]);
   });
 });
 
