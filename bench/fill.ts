@@ -19,14 +19,14 @@ const STREAM = 0;
 
 export const measureFill: Scenario<FillRow> = async (row, run) => {
   const clients = await openClients(2, run);
-  const queue = await run.topology.queue(clients[0]!, row.id);
-  const noProperties = properties("none", run.address.user);
+  const queue = await run.topology.queue(clients[0]!, row.id, { durable: row.durable });
+  const encodedProperties = properties(row.properties, run.address.user);
   const publisher = new Publisher(clients[0]!, {
     exchange: "",
     routingKeys: [queue],
     bodyBytes: row.bodyBytes,
     stream: STREAM,
-    properties: noProperties,
+    properties: encodedProperties,
   });
   await clients[0]!.call(confirmSelect(), METHOD.confirmSelectOk);
   const confirms = new ConfirmWindow(row.confirmWindow);
@@ -45,7 +45,7 @@ export const measureFill: Scenario<FillRow> = async (row, run) => {
     bodyBytes: row.bodyBytes,
     stream: STREAM,
     ackEvery: 0,
-    properties: noProperties,
+    properties: encodedProperties,
   });
   const drained = await drain(row, consumer, run, () =>
     clients[1]!.call(basicConsume(queue, true), METHOD.basicConsumeOk),

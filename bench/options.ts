@@ -34,7 +34,7 @@ Options
   --seconds N          how long a repetition measures (3)
   --warm-up N          how long it runs before that (a third of it, at least 1)
   --repetitions N      repetitions of each row on each broker (3, or 1 for the slowest rows)
-  --broker-arguments="A B"   how Leveret is started (--memory); {data} is a temporary folder
+  --broker-arguments="A B"   how Leveret is started (--data-dir={data}); {data} is a temporary folder
   --profile            profile Leveret, and list its functions by self time after each row
   --write              write the result into ${RESULTS_FILE} too
   --help               this text
@@ -62,7 +62,7 @@ export function parseOptions(commandLine: readonly string[]): Options {
       seconds: { type: "string", default: "3" },
       "warm-up": { type: "string" },
       repetitions: { type: "string" },
-      "broker-arguments": { type: "string", default: "--memory" },
+      "broker-arguments": { type: "string", default: "--data-dir={data}" },
       profile: { type: "boolean", default: false },
       write: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },

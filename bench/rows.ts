@@ -52,6 +52,8 @@ export interface FillRow extends RowBase {
   readonly messages: number;
   readonly bodyBytes: number;
   readonly confirmWindow: number;
+  readonly properties: PropertyKind;
+  readonly durable: boolean;
 }
 
 /** Request and reply with one outstanding. */
@@ -139,6 +141,21 @@ export const rows: readonly Row[] = [
     messages: 1_000_000,
     bodyBytes: 16,
     confirmWindow: 1000,
+    properties: "none",
+    durable: false,
+    freshBroker: true,
+    repetitionsMax: 1,
+  },
+  {
+    kind: "fill",
+    id: "O2",
+    title: "fill a durable queue with 1 million persistent messages of 100 B, then drain it",
+    unit: "messages filled",
+    messages: 1_000_000,
+    bodyBytes: 100,
+    confirmWindow: 1000,
+    properties: "persistent",
+    durable: true,
     freshBroker: true,
     repetitionsMax: 1,
   },

@@ -23,6 +23,14 @@ export interface Settings {
   maxMessageSize: number;
   /** How long a client may take from the connection's beginning to connection.open, in milliseconds. */
   handshakeTimeoutMs: number;
+  /** When a persistent message counts as safe: on the disk, or handed to the operating system. */
+  sync: "always" | "os";
+  /** What sealed segments of the journal may take of memory, in bytes. */
+  memoryLimit: number;
+  /** With less free space on the disk, in bytes, publishers are blocked. */
+  diskFreeLimit: number;
+  /** Bytes of a segment of the journal. */
+  segmentBytes: number;
 }
 
 export const defaultSettings: Readonly<Settings> = {
@@ -36,6 +44,10 @@ export const defaultSettings: Readonly<Settings> = {
   channelMax: 2047,
   maxMessageSize: 16 * 1024 * 1024,
   handshakeTimeoutMs: 10_000,
+  sync: "always",
+  memoryLimit: 256 * 1024 * 1024,
+  diskFreeLimit: 50_000_000,
+  segmentBytes: 16 * 1024 * 1024,
 };
 
 /** The smallest frame-max that is accepted [AMQP 0-9-1: frame-min-size]. */

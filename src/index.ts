@@ -16,6 +16,8 @@ import { defaultSettings, type Settings } from "./config.ts";
 import { type Log, silentLog } from "./log.ts";
 import { ENTRY_BODY_BYTES_MAX } from "./queue/ready.ts";
 import { Connection } from "./server/connection.ts";
+import { type Disk, FileDisk } from "./store/disk.ts";
+import { FolderLock } from "./store/folder-lock.ts";
 import { Turn } from "./turn.ts";
 
 export { type Clock, type Timer, VirtualClock } from "./clock.ts";
@@ -25,6 +27,10 @@ export type { Log } from "./log.ts";
 export interface BrokerOptions extends Partial<Settings> {
   /** Time: a `VirtualClock` stands still until it is advanced. The host's clock by default. */
   readonly clock?: Clock;
+  /** The folder for everything that outlives the process. Without it nothing does. */
+  readonly dataDir?: string;
+  /** A disk in place of `dataDir`: for simulations. */
+  readonly disk?: Disk;
   /** Where log lines go, for example a pino logger. Nowhere by default. */
   readonly log?: Log;
 }
@@ -41,9 +47,16 @@ export class Broker {
   readonly url: string;
   readonly #server: Server;
   readonly #connections: Set<Connection>;
+  readonly #onClosed: () => void;
   #closed: Promise<void> | undefined;
 
-  private constructor(server: Server, settings: Settings, connections: Set<Connection>) {
+  private constructor(
+    server: Server,
+    { settings }: Host,
+    connections: Set<Connection>,
+    onClosed: () => void,
+  ) {
+    this.#onClosed = onClosed;
     this.#server = server;
     this.#connections = connections;
     this.port = (server.address() as AddressInfo).port;
@@ -60,7 +73,7 @@ export class Broker {
    * example `EADDRINUSE`.
    */
   static async start(options: BrokerOptions = {}): Promise<Broker> {
-    const { clock = new SystemClock(), log = silentLog, ...given } = options;
+    const { clock = new SystemClock(), log = silentLog, dataDir, ...given } = options;
     // Clients do not live in virtual time, so they are not asked for heartbeats in it.
     const heartbeat = clock instanceof SystemClock ? defaultSettings.heartbeat : 0;
     const settings = { ...defaultSettings, heartbeat, ...given };
@@ -69,7 +82,9 @@ export class Broker {
         `maxMessageSize is ${settings.maxMessageSize}: at most ${ENTRY_BODY_BYTES_MAX} bytes`,
       );
     }
-    const host = new Host({ settings, clock, turn: new Turn(), log });
+    const folder = dataDir === undefined ? undefined : new FileDisk(dataDir);
+    const lock = folder && new FolderLock(folder.folder);
+    const host = new Host({ settings, clock, turn: new Turn(), log, disk: given.disk ?? folder });
     const connections = new Set<Connection>();
     const server = createServer({ noDelay: true }, (socket: Socket) => {
       const peer = `${socket.remoteAddress}:${socket.remotePort}`;
@@ -78,8 +93,17 @@ export class Broker {
       );
     });
     server.listen(settings.port, settings.host);
-    await once(server, "listening");
-    return new Broker(server, settings, connections);
+    try {
+      await once(server, "listening");
+    } catch (error) {
+      host.close();
+      lock?.release();
+      throw error;
+    }
+    return new Broker(server, host, connections, () => {
+      host.close();
+      lock?.release();
+    });
   }
 
   /** Closes every connection as RabbitMQ does when it stops, and resolves when all are gone. */
@@ -104,5 +128,6 @@ export class Broker {
     }, CLOSE_GRACE_MS);
     await closed;
     clearTimeout(impatience);
+    this.#onClosed();
   }
 }

@@ -18,6 +18,7 @@ export class Turn {
   #stores: TurnTask[] = [];
   #sockets: TurnTask[] = [];
   #scheduled = false;
+  #flushing = false;
   readonly #schedule: TurnSchedule;
   readonly #run = (): void => this.run();
 
@@ -47,12 +48,24 @@ export class Turn {
   /** Ends the turn now. What a store's task adds still belongs to this turn; what a socket's task adds to the next. */
   run(): void {
     this.#scheduled = false;
-    // The list grows while it is worked through: a confirm asks its store to tell it when it has flushed.
-    for (const task of this.#stores) task.endTurn();
-    this.#stores = [];
+    this.flushStores();
     const sockets = this.#sockets;
     this.#sockets = [];
     for (const task of sockets) task.endTurn();
     if (this.#stores.length > 0 || this.#sockets.length > 0) this.#wake();
+  }
+
+  /**
+   * Flushes the stores now: for whoever has so much to say that it leaves before the turn ends. False when that is
+   * under way already, and so not done yet.
+   */
+  flushStores(): boolean {
+    if (this.#flushing) return false;
+    this.#flushing = true;
+    // The list grows while it is worked through: a confirm asks its store to tell it when it has flushed.
+    for (const task of this.#stores) task.endTurn();
+    this.#stores = [];
+    this.#flushing = false;
+    return true;
   }
 }

@@ -4,6 +4,10 @@ import { readFile } from "node:fs/promises";
 import { connect as tcpConnect } from "node:net";
 import { type Channel, type ChannelModel, type ConfirmChannel, connect } from "amqplib";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { FrameParser } from "../src/amqp/frame-parser.ts";
+import { decodeMethod } from "../src/amqp/method-codec.ts";
+import type { Method, MethodArguments } from "../src/amqp/methods.ts";
+import { Output } from "../src/amqp/output.ts";
 import { Broker, type BrokerOptions, VirtualClock, version } from "../src/index.ts";
 
 async function start(options: BrokerOptions = {}): Promise<Broker> {
@@ -39,6 +43,33 @@ test("the version is the package's", async () => {
   const manifest = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8"));
   expect(version).toBe(manifest.version);
 });
+
+/** What a client is offered in connection.tune, once it has said who it is. */
+async function tuneOffer(port: number): Promise<MethodArguments<"connection.tune">> {
+  const socket = tcpConnect(port, "127.0.0.1");
+  onTestFinished(() => void socket.destroy());
+  const methods: Method[] = [];
+  const ignore = () => undefined;
+  const parser = new FrameParser(
+    {
+      onMethodFrame: (_channel, ...range) => void methods.push(decodeMethod(...range)),
+      ...{ onHeaderFrame: ignore, onBodyBytes: ignore, onHeartbeat: ignore },
+    },
+    8192,
+  );
+  socket.on("data", (chunk: Buffer) => parser.push(chunk));
+  socket.write("AMQP\0\0\u0009\u0001");
+  const said = new Output(8192);
+  const response = Buffer.from("\0guest\0guest");
+  const startOk = { clientProperties: new Map(), mechanism: "PLAIN", response, locale: "en_US" };
+  said.method(0, "connection.start-ok", startOk);
+  await once(socket, "data");
+  socket.write(Buffer.concat(said.take().parts));
+  await once(socket, "data");
+  const tune = methods.at(-1);
+  if (tune?.name !== "connection.tune") throw new Error(`it said ${tune?.name}`);
+  return tune.arguments;
+}
 
 describe("a broker that starts", () => {
   test("on port 0 listens where its url says, on loopback", async () => {
@@ -102,6 +133,16 @@ describe("a broker that starts", () => {
     expect(String(error[0])).toContain(
       "PRECONDITION_FAILED - message size 11 is larger than configured max size 10",
     );
+  });
+
+  test("offers clients its limits, and heartbeats where time passes by itself", async () => {
+    const usual = { channelMax: 2047, frameMax: 131_072, heartbeat: 60 };
+    expect(await tuneOffer((await start()).port)).toEqual(usual);
+    const inVirtualTime = await start({ clock: new VirtualClock() });
+    expect(await tuneOffer(inVirtualTime.port)).toEqual({ ...usual, heartbeat: 0 });
+    const given = { channelMax: 10, frameMax: 4096, heartbeat: 5 };
+    const asGiven = await start({ clock: new VirtualClock(), ...given });
+    expect(await tuneOffer(asGiven.port)).toEqual(given);
   });
 
   test("refuses to promise messages larger than it can hold", async () => {

@@ -12,6 +12,7 @@ import { type Destination, Exchange, type ExchangeType } from "../exchange/excha
 import { exchangeTypes } from "../exchange/types.ts";
 import { checkEquivalence, inequivalent } from "../queue/settings.ts";
 import { checkReservedPrefix, exchangeIn, stripLineEnds } from "./names.ts";
+import { type BindingEnds, bindingEntry, exchangeEntry, type TopologyEntry } from "./topology.ts";
 
 export interface ExchangeDeclaration {
   readonly name: string;
@@ -59,8 +60,15 @@ export class Exchanges {
   /** The exchanges in which a destination is bound, so that its end needs no search through all of them. */
   readonly #sources = new Map<Destination, Set<Exchange>>();
 
-  constructor(vhost: string, findQueue: (name: string) => Destination | undefined) {
+  readonly #record: (entry: TopologyEntry) => void;
+
+  constructor(
+    vhost: string,
+    findQueue: (name: string) => Destination | undefined,
+    record: (entry: TopologyEntry) => void,
+  ) {
     this.#vhost = vhost;
+    this.#record = record;
     const spec = {
       durable: true,
       autoDelete: false,
@@ -114,6 +122,7 @@ export class Exchanges {
     const exchange = new Exchange({ ...declaration, name, type, alternateExchange });
     this.#byName.set(name, exchange);
     this.generation++;
+    if (exchange.durable) this.#record(exchangeEntry(this.#vhost, exchange));
     return exchange;
   }
 
@@ -168,6 +177,8 @@ export class Exchanges {
 
   #remove(exchange: Exchange): void {
     this.#byName.delete(exchange.name);
+    if (exchange.durable)
+      this.#record({ op: "delete-exchange", vhost: this.#vhost, name: exchange.name });
     for (const { destination } of exchange.bindings)
       this.#sources.get(destination)?.delete(exchange);
     this.forget(exchange);
@@ -185,6 +196,7 @@ export class Exchanges {
     }
     sources.add(source);
     this.generation++;
+    this.#recordBinding("bind", source, destination, { routingKey, arguments: args });
   }
 
   /** Whether there is such a binding. */
@@ -212,7 +224,41 @@ export class Exchanges {
     const source = this.#byName.get(stripLineEnds(sourceName));
     if (source === undefined || !source.unbind(destination, routingKey, args)) return;
     this.generation++;
+    this.#recordBinding("unbind", source, destination, { routingKey, arguments: args });
     this.#afterUnbind(source);
+  }
+
+  #recordBinding(
+    op: "bind" | "unbind",
+    source: Exchange,
+    destination: Destination,
+    how: Pick<BindingEnds, "routingKey" | "arguments">,
+  ): void {
+    if (!source.persists || !destination.persists) return;
+    this.#record(bindingEntry(op, this.#vhost, { ...how, source: source.name, destination }));
+  }
+
+  /** An entry for every durable exchange that was declared. */
+  *entries(): Iterable<TopologyEntry> {
+    for (const exchange of this.#byName.values()) {
+      if (
+        exchange.durable &&
+        exchange.name !== DEFAULT_EXCHANGE &&
+        !exchange.name.startsWith("amq.")
+      )
+        yield exchangeEntry(this.#vhost, exchange);
+    }
+  }
+
+  /** An entry for every durable binding. */
+  *bindingEntries(): Iterable<TopologyEntry> {
+    for (const { bindings, persists } of this.#byName.values()) {
+      if (!persists) continue;
+      for (const binding of bindings) {
+        if (!binding.destination.persists) continue;
+        yield bindingEntry("bind", this.#vhost, { ...binding, source: binding.source.name });
+      }
+    }
   }
 
   /** An auto-delete exchange goes with its last binding. */

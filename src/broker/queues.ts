@@ -8,6 +8,7 @@ import { typeName } from "../amqp/type-names.ts";
 import { Queue, type QueueContext } from "../queue/queue.ts";
 import { checkArgumentsEquivalence, inequivalent, queueSettings } from "../queue/settings.ts";
 import { checkReservedPrefix, generateName, queueIn, stripLineEnds } from "./names.ts";
+import { queueEntry, type TopologyEntry } from "./topology.ts";
 
 export interface QueueDeclaration {
   /** Empty: the broker chooses. */
@@ -29,8 +30,11 @@ export class Queues {
   readonly #exclusive = new Map<object, Set<Queue>>();
   #nextId = 1;
 
-  constructor(vhost: string, context: QueueContext) {
+  readonly #record: (entry: TopologyEntry) => void;
+
+  constructor(vhost: string, context: QueueContext, record: (entry: TopologyEntry) => void) {
     this.#vhost = vhost;
+    this.#record = record;
     this.#context = context;
   }
 
@@ -93,7 +97,40 @@ export class Queues {
     );
     this.#byName.set(name, queue);
     if (exclusiveOwner !== undefined) this.#own(exclusiveOwner, queue);
+    if (queue.persists) this.#record(queueEntry(this.#vhost, queue));
     return queue;
+  }
+
+  /** A queue that was there before the restart, under the id that it had. */
+  restore(id: number, name: string, autoDelete: boolean, args: FieldTable): void {
+    const settings = queueSettings(args, queueIn(this.#vhost, name));
+    const spec = {
+      id,
+      name,
+      durable: true,
+      autoDelete,
+      exclusiveOwner: undefined,
+      arguments: args,
+    };
+    this.#byName.set(name, new Queue({ ...spec, settings }, this.#context));
+    this.reserveIds(id + 1);
+  }
+
+  /** Ids below `next` have been given out. */
+  reserveIds(next: number): void {
+    this.#nextId = Math.max(this.#nextId, next);
+  }
+
+  /** Entries for every queue that outlives the process, and for the ids that have been given out. */
+  *entries(): Iterable<TopologyEntry> {
+    yield { op: "ids", vhost: this.#vhost, next: this.#nextId };
+    for (const queue of this.#byName.values()) {
+      if (queue.persists) yield queueEntry(this.#vhost, queue);
+    }
+  }
+
+  all(): Iterable<Queue> {
+    return this.#byName.values();
   }
 
   /** A transient queue that nobody finds: messages reach it through the default exchange, by its name. */
@@ -174,6 +211,7 @@ export class Queues {
   /** Takes a queue out; its end itself is the caller's. */
   remove(queue: Queue): void {
     this.#byName.delete(queue.name);
+    if (queue.persists) this.#record({ op: "delete-queue", vhost: this.#vhost, name: queue.name });
     if (queue.exclusiveOwner !== undefined)
       this.#exclusive.get(queue.exclusiveOwner)?.delete(queue);
   }

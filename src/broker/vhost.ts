@@ -14,13 +14,16 @@ import type { Destination } from "../exchange/exchange.ts";
 import { route, routeKeys } from "../exchange/route.ts";
 import type { Log } from "../log.ts";
 import type { DeadLetterReason, Queue, QueueOwner } from "../queue/queue.ts";
-import { entryBits } from "../queue/ready.ts";
+import { entryBits, REDELIVERED } from "../queue/ready.ts";
+import type { ReceiveMessage } from "../store/journal-recovery.ts";
 import type { MessageStore } from "../store/message-store.ts";
 import { makeDeadLetter } from "./dead-letter.ts";
 import { Exchanges } from "./exchanges.ts";
 import { queueIn } from "./names.ts";
 import { Publication } from "./publication.ts";
 import { type QueueDeclaration, Queues } from "./queues.ts";
+import { restoreEntry } from "./restore.ts";
+import { forgetful, type TopologyEntry, type TopologyRecorder } from "./topology.ts";
 
 export interface VirtualHostContext {
   readonly store: MessageStore;
@@ -35,6 +38,9 @@ interface PendingDeath {
   readonly reason: DeadLetterReason;
 }
 
+/** A message's label in the store is the bits of its entry and, above these, its priority. */
+const LABEL_PRIORITY = 2 ** 32;
+
 /** Dead letters that follow from each other in one turn: a circle of full queues could go on for ever. */
 const DEATHS_AT_ONCE_MAX = 1000;
 
@@ -48,6 +54,7 @@ export class VirtualHost implements QueueOwner {
   readonly #deadLetter = new Publication();
   readonly #pendingDeaths: PendingDeath[] = [];
   #publishingDeaths = false;
+  #recorder: TopologyRecorder = forgetful;
   readonly #reportedCycles = new WeakSet<Queue>();
 
   constructor(name: string, context: VirtualHostContext) {
@@ -55,8 +62,48 @@ export class VirtualHost implements QueueOwner {
     this.store = context.store;
     this.clock = context.clock;
     this.#log = context.log;
-    this.queues = new Queues(name, { store: context.store, clock: context.clock, owner: this });
-    this.exchanges = new Exchanges(name, (queue) => this.queues.reach(queue));
+    const record = (entry: TopologyEntry): void => this.#recorder.record(entry);
+    this.queues = new Queues(
+      name,
+      { store: context.store, clock: context.clock, owner: this },
+      record,
+    );
+    this.exchanges = new Exchanges(name, (queue) => this.queues.reach(queue), record);
+  }
+
+  /** From now on changes of what is durable are told. */
+  recordTo(recorder: TopologyRecorder): void {
+    this.#recorder = recorder;
+  }
+
+  /** Makes what an entry of the log says; what it refers to may have gone with a later entry. */
+  restore(entry: TopologyEntry): void {
+    restoreEntry(this.exchanges, this.queues, entry, (queue) => void this.#removeQueue(queue));
+  }
+
+  /** Entries that say all that is durable now. */
+  *entries(): Iterable<TopologyEntry> {
+    yield* this.queues.entries();
+    yield* this.exchanges.entries();
+    yield* this.exchanges.bindingEntries();
+  }
+
+  /** Gives queues back what they held before the restart, and returns how much; what was a deleted queue's is let go. */
+  recover(forEachMessage: (receive: ReceiveMessage) => void): number {
+    const byId = new Map([...this.queues.all()].map((queue) => [queue.id, queue]));
+    let count = 0;
+    forEachMessage((id, position, label, delivered) => {
+      const queue = byId.get(id);
+      if (queue === undefined) {
+        this.store.release(position, { id, persists: true });
+        return;
+      }
+      const bits = (label % LABEL_PRIORITY) | (delivered ? REDELIVERED : 0);
+      queue.recover(position, bits >>> 0, Math.floor(label / LABEL_PRIORITY));
+      count++;
+    });
+    for (const queue of byId.values()) queue.dispatch();
+    return count;
   }
 
   /** A number that every change of what routes messages raises. */
@@ -157,10 +204,14 @@ export class VirtualHost implements QueueOwner {
   #store(publication: Publication, holders: readonly Queue[]): number {
     const { store } = this;
     const { source } = publication;
+    const label =
+      entryBits(publication.bodyBytes, publication.entryFlags) +
+      publication.properties.priority * LABEL_PRIORITY;
     const position = store.append(
       messageBytes(source, publication),
       holders,
       publication.persistent,
+      label,
     );
     const place = store.locate(position);
     writeMessage(place, place.offset, source, publication, this.clock.now());

@@ -12,6 +12,8 @@ import { type FieldTable, writeTable } from "../amqp/field-table.ts";
 export interface Destination {
   readonly kind: "queue" | "exchange";
   readonly name: string;
+  /** Whether it outlives the process; a binding does when both its ends do. */
+  readonly persists: boolean;
 }
 
 /** What a message is routed by. */
@@ -82,6 +84,10 @@ export class Exchange implements Destination {
     this.arguments = spec.arguments;
     this.alternateExchange = spec.alternateExchange;
     this.matcher = spec.type.createMatcher();
+  }
+
+  get persists(): boolean {
+    return this.durable;
   }
 
   get bindings(): Iterable<Binding> {

@@ -10,7 +10,7 @@ import { StoredMessage } from "../amqp/stored-message.ts";
 import type { Clock, Timer } from "../clock.ts";
 import type { Holder, MessageStore } from "../store/message-store.ts";
 import { type Consumer, Consumers } from "./consumers.ts";
-import { EXPIRES, REDELIVERED, Ready } from "./ready.ts";
+import { EXPIRES, PERSISTENT, REDELIVERED, Ready } from "./ready.ts";
 import type { QueueSettings } from "./settings.ts";
 
 export type DeadLetterReason = "rejected" | "expired" | "maxlen";
@@ -89,6 +89,11 @@ export class Queue implements Holder {
     this.#watchUse();
   }
 
+  /** An exclusive queue goes with its connection, durable or not. */
+  get persists(): boolean {
+    return this.durable && this.exclusiveOwner === undefined;
+  }
+
   /** Messages that wait for a consumer; what is delivered and not settled does not count. */
   get readyCount(): number {
     return this.#ready.length;
@@ -128,7 +133,7 @@ export class Queue implements Holder {
       const consumer = this.#consumers.next();
       if (consumer !== undefined) {
         // It does not wait, so it cannot expire, not even with a time to live of 0.
-        this.unackedCount++;
+        this.#noteDelivery(position, entry);
         consumer.deliver(position, this.#ready.pass(priority), entry);
         return;
       }
@@ -157,7 +162,7 @@ export class Queue implements Holder {
     const ready = this.#ready;
     const { position, sequence, bits } = ready;
     ready.shift();
-    this.unackedCount++;
+    this.#noteDelivery(position, bits);
     consumer.deliver(position, sequence, bits);
     return true;
   }
@@ -171,9 +176,19 @@ export class Queue implements Holder {
     while (!this.#dropExpired()) if (this.#ready.length === 0) return undefined;
     const { position, sequence, bits } = this.#ready;
     this.#ready.shift();
-    this.unackedCount++;
+    this.#noteDelivery(position, bits);
     this.#watchExpiry();
     return { position, sequence, bits };
+  }
+
+  #noteDelivery(position: number, bits: number): void {
+    this.unackedCount++;
+    if ((bits & PERSISTENT) !== 0) this.#store.delivered(position, this);
+  }
+
+  /** Takes a message back after a restart, behind those that it took back before. */
+  recover(position: number, bits: number, priority: number): void {
+    this.#ready.push(position, bits, priority);
   }
 
   /** A delivered message is done with. */

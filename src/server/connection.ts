@@ -20,6 +20,7 @@ import {
 import { decodeMethod } from "../amqp/method-codec.ts";
 import { type Method, type MethodArguments, methodKey, methods } from "../amqp/methods.ts";
 import type { Output } from "../amqp/output.ts";
+import type { Publisher } from "../broker/alarm.ts";
 import type { Host } from "../broker/host.ts";
 import type { User } from "../broker/users.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
@@ -49,7 +50,7 @@ const CONNECTION_CLOSE_OK = methodKey(...methods["connection.close-ok"].id);
 
 type State = "header" | "handshake" | "running" | "closing" | "closed";
 
-export class Connection implements FrameHandler {
+export class Connection implements FrameHandler, Publisher {
   readonly host: Host;
   readonly output: Output;
   readonly writer: Writer;
@@ -255,7 +256,7 @@ export class Connection implements FrameHandler {
     const { clock, turn, log } = this.host;
     this.#heartbeat = new Heartbeat(seconds, clock, turn, {
       // While it is not read from, a client cannot be heard.
-      hears: () => !this.writer.paused,
+      hears: () => !this.writer.stalled,
       spoke: () => {
         const { spoke } = this.writer;
         this.writer.spoke = false;
@@ -339,6 +340,26 @@ export class Connection implements FrameHandler {
 
   onHeartbeat(): void {}
 
+  /** Nothing is read until there is room again; a client that can be told is told. */
+  blocked(reason: string): void {
+    this.writer.stall();
+    this.#tellBlocked("connection.blocked", { reason });
+  }
+
+  unblocked(): void {
+    this.writer.unstall();
+    this.#tellBlocked("connection.unblocked", {});
+  }
+
+  #tellBlocked<Name extends "connection.blocked" | "connection.unblocked">(
+    name: Name,
+    args: MethodArguments<Name>,
+  ): void {
+    if (this.#state !== "running" || !this.#session!.notifiesBlocked) return;
+    this.output.method(0, name, args);
+    this.writer.grew();
+  }
+
   #wakeConsumers(): void {
     for (const channel of this.#channels) channel?.wakeConsumers();
   }
@@ -421,6 +442,7 @@ export class Connection implements FrameHandler {
   /** Gives back what the connection holds: channels first, then its exclusive queues. */
   #release(): void {
     this.#heartbeat?.stop();
+    this.host.alarm.forget(this);
     // All of them first: none may take what another gives back.
     for (const channel of this.#channels) channel?.cancelAll();
     for (const channel of this.#channels) {

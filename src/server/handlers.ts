@@ -65,6 +65,10 @@ const channelHandlers: HandlersOf<
     if (transaction === undefined) throw notTransactional();
     if (!transaction.commit()) throw new AmqpError("PRECONDITION_FAILED", "partial tx completion");
     channel.reply("tx.commit-ok", {});
+    // It is not said before it is true.
+    const { writer } = channel.connection;
+    writer.hold();
+    channel.vhost.store.afterFlush({ onFlushed: () => writer.letGo() }, true);
   },
   "tx.rollback": (channel) => {
     if (channel.transaction === undefined) throw notTransactional();

@@ -35,6 +35,8 @@ export interface HandshakeResult {
   readonly clientProperties: FieldTable;
   /** Whether the client wants basic.cancel from the server. */
   readonly notifiesCancel: boolean;
+  /** Whether it wants connection.blocked and connection.unblocked. */
+  readonly notifiesBlocked: boolean;
 }
 
 export type HandshakeReply =
@@ -138,9 +140,10 @@ export class Handshake {
     this.state = "running";
     const clientProperties = this.#clientProperties;
     const notifiesCancel = hasCapability(clientProperties, "consumer_cancel_notify");
+    const notifiesBlocked = hasCapability(clientProperties, "connection.blocked");
     return {
       name: "opened",
-      result: { user: this.#user!, vhost, clientProperties, notifiesCancel },
+      result: { user: this.#user!, vhost, clientProperties, notifiesCancel, notifiesBlocked },
     };
   }
 }

@@ -64,6 +64,10 @@ export class Publishing implements TurnTask {
   /** Numbers of those that a queue has refused, in order, not nacked yet. */
   #refused: number[] = [];
   #confirmScheduled = false;
+  /** Whether something has been published that only a sync makes safe, since the last turn's end. */
+  #promisesSync = false;
+  /** Confirms that wait for a sync; those that come after them wait too, for an ack covers all before it. */
+  #awaitedSyncs = 0;
 
   constructor(channel: Channel, vhost: VirtualHost) {
     this.#channel = channel;
@@ -89,6 +93,8 @@ export class Publishing implements TurnTask {
   }
 
   #publish(content: Content): void {
+    const { alarm } = this.#channel.connection.host;
+    if (alarm.isSet) alarm.block(this.#channel.connection);
     if (content.immediate) throw new AmqpError("NOT_IMPLEMENTED", "immediate=true");
     if (content.tooLarge) throw this.#tooLarge(content.bodyBytes);
     const publication = this.#publication;
@@ -105,7 +111,9 @@ export class Publishing implements TurnTask {
   #hand(publication: Publication, queues: readonly Queue[], mandatory: boolean): void {
     if (queues.length === 0 && mandatory) this.returnUnroutable(publication);
     const accepted = queues.length === 0 || this.#vhost.enqueue(publication, queues);
-    if (this.#confirming) this.#noteConfirm(accepted);
+    if (!this.#confirming) return;
+    if (publication.persistent && queues.some((queue) => queue.persists)) this.#promisesSync = true;
+    this.#noteConfirm(accepted);
   }
 
   #tooLarge(bodyBytes: number): AmqpError {
@@ -197,7 +205,14 @@ export class Publishing implements TurnTask {
   endTurn(): void {
     this.#confirmScheduled = false;
     const upTo = this.#published;
-    this.#vhost.store.afterFlush({ onFlushed: () => this.#confirm(upTo) });
+    const durable = this.#promisesSync || this.#awaitedSyncs > 0;
+    this.#promisesSync = false;
+    if (durable) this.#awaitedSyncs++;
+    const onFlushed = (): void => {
+      if (durable) this.#awaitedSyncs--;
+      this.#confirm(upTo);
+    };
+    this.#vhost.store.afterFlush({ onFlushed }, durable);
   }
 
   /** Acks up to `upTo`, with a nack in the place of each that was refused. */

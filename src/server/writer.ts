@@ -20,14 +20,17 @@ export class Writer implements TurnTask {
   readonly output: Output;
   /** Deliveries have to wait until the client has read some of what it was sent; then `onDrained` is called. */
   congested = false;
-  /** The client is not read from until it has read. */
-  paused = false;
+  /** For how many reasons the client is not read from now. */
+  #stalls = 0;
+  /** Whether one of them is that it does not read. */
+  #unread = false;
   /** Whether bytes have been written since somebody looked and set it back. */
   spoke = false;
   readonly #stream: Duplex;
   readonly #turn: Turn;
   readonly #onDrained: () => void;
   #scheduled = false;
+  #holds = 0;
 
   constructor(stream: Duplex, turn: Turn, frameMax: number, onDrained: () => void) {
     this.#stream = stream;
@@ -38,7 +41,9 @@ export class Writer implements TurnTask {
 
   /** Something was added to the output: it leaves at the end of the turn, or now when it is much. */
   grew(): void {
-    if (this.output.bytes >= EAGER_BYTES) this.flushAll();
+    // The disk before the sockets, here too.
+    const leaves = this.output.bytes >= EAGER_BYTES && this.#holds === 0;
+    if (leaves && this.#turn.flushStores()) this.flushAll();
     if (this.#scheduled) return;
     this.#scheduled = true;
     this.#turn.flushSocket(this);
@@ -47,7 +52,37 @@ export class Writer implements TurnTask {
   endTurn(): void {
     this.#scheduled = false;
     // What the client has not taken yet is followed by the rest when it has: a slow client costs no slab a turn.
-    if (this.#stream.writableLength === 0) this.flushAll();
+    if (this.#stream.writableLength === 0) this.#flushUnlessHeld();
+  }
+
+  /** Whether the client is not read from. */
+  get stalled(): boolean {
+    return this.#stalls > 0;
+  }
+
+  /** Until `unstall` nothing is read from the client. */
+  stall(): void {
+    this.#stalls++;
+    this.#stream.pause();
+  }
+
+  unstall(): void {
+    this.#stalls--;
+    if (this.#stalls === 0) this.#stream.resume();
+  }
+
+  /** Until `letGo` nothing leaves: what has been said is not true yet. */
+  hold(): void {
+    this.#holds++;
+  }
+
+  letGo(): void {
+    this.#holds--;
+    this.grew();
+  }
+
+  #flushUnlessHeld(): void {
+    if (this.#holds === 0) this.flushAll();
   }
 
   /** Hands everything said so far to the stream. */
@@ -65,19 +100,19 @@ export class Writer implements TurnTask {
     if (last > 0) stream.uncork();
     this.spoke = true;
     if (stream.writableLength >= UNWRITTEN_BYTES_CONGESTED) this.congested = true;
-    if (stream.writableLength >= UNWRITTEN_BYTES_MAX && !this.paused) {
-      this.paused = true;
-      stream.pause();
+    if (stream.writableLength >= UNWRITTEN_BYTES_MAX && !this.#unread) {
+      this.#unread = true;
+      this.stall();
     }
   }
 
   /** The system has taken all that the stream had. */
   #written(): void {
-    if (!this.#scheduled) this.flushAll();
+    if (!this.#scheduled) this.#flushUnlessHeld();
     if (this.#stream.writableLength > 0) return;
-    if (this.paused) {
-      this.paused = false;
-      this.#stream.resume();
+    if (this.#unread) {
+      this.#unread = false;
+      this.unstall();
     }
     if (!this.congested) return;
     this.congested = false;

@@ -15,6 +15,7 @@
 import { assert } from "../assert.ts";
 import type { Turn } from "../turn.ts";
 import type { FlushListener, Holder, MessageStore, Place } from "./message-store.ts";
+import { Moves } from "./moves.ts";
 
 /** Segments begin at multiples of it, so that a position tells its segment. */
 const SEGMENT_BYTES = 1 << 20;
@@ -51,9 +52,7 @@ export class MemoryStore implements MessageStore {
   readonly #turn: Turn;
   /** By their start. */
   readonly #segments = new Map<number, Segment>();
-  /** Of records that have moved: from the position that their holders know to where they are, and back. */
-  readonly #movedTo = new Map<number, number>();
-  readonly #movedFrom = new Map<number, number>();
+  readonly #moves = new Moves();
   #tail: Segment;
   /** The segment of the last position looked up: mostly the next one's too. */
   #recent: Segment;
@@ -70,7 +69,7 @@ export class MemoryStore implements MessageStore {
     this.#place = { buffer: this.#tail.buffer, view: this.#tail.view, offset: 0 };
   }
 
-  append(bytes: number, holders: readonly Holder[], _persistent: boolean): number {
+  append(bytes: number, holders: readonly Holder[]): number {
     return this.#append(bytes, holders.length);
   }
 
@@ -130,7 +129,7 @@ export class MemoryStore implements MessageStore {
     let segment = this.#segmentAt(position);
     let now = position;
     if (segment === undefined) {
-      now = this.#movedTo.get(position) ?? Number.NaN;
+      now = this.#moves.current(position);
       segment = this.#segmentAt(now);
       assert(segment !== undefined, `position ${position} is in no segment`);
     }
@@ -165,17 +164,10 @@ export class MemoryStore implements MessageStore {
     segment.view.setUint32(offset + HOLDERS_AT, holders - 1, true);
     if (holders > 1) return;
     segment.heldBytes -= RECORD_HEADER_BYTES + segment.view.getUint32(offset, true);
-    if (this.#movedTo.size > 0) this.#forgetMove(segment.start + offset);
+    this.#moves.forget(segment.start + offset);
     if (segment === this.#tail) return;
     if (segment.heldBytes === 0) this.#drop(segment);
     else this.#giveUpIfSparse(segment);
-  }
-
-  #forgetMove(now: number): void {
-    const known = this.#movedFrom.get(now);
-    if (known === undefined) return;
-    this.#movedFrom.delete(now);
-    this.#movedTo.delete(known);
   }
 
   /** Copies what is held in a sparse segment to the tail, and drops the segment. */
@@ -194,14 +186,14 @@ export class MemoryStore implements MessageStore {
   }
 
   #move(from: number, message: Buffer, bytes: number, holders: number): void {
-    const known = this.#movedFrom.get(from) ?? from;
-    this.#movedFrom.delete(from);
     const to = this.#append(bytes, holders);
     const segment = this.#segmentAt(to)!;
     message.copy(segment.buffer, to - segment.start + RECORD_HEADER_BYTES, 0, bytes);
-    this.#movedTo.set(known, to);
-    this.#movedFrom.set(to, known);
+    this.#moves.move(from, to);
   }
+
+  /** Nothing comes back after a restart. */
+  delivered(): void {}
 
   afterFlush(listener: FlushListener): void {
     if (this.#listeners.length === 0) this.#turn.flushStore(this);

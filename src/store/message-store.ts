@@ -18,7 +18,7 @@ export interface Holder {
   /** Never used again for another queue of the same store. */
   readonly id: number;
   /** Whether what it holds of persistent messages has to outlive the process. */
-  readonly durable: boolean;
+  readonly persists: boolean;
 }
 
 /** Waits until what was appended is as safe as the store makes it. */
@@ -29,9 +29,10 @@ export interface FlushListener {
 export interface MessageStore {
   /**
    * Makes room for `bytes` bytes that each of `holders` will hold, and returns their position. The caller writes the
-   * bytes at `locate(position)` before it calls the store again.
+   * bytes at `locate(position)` before it calls the store again. A persistent message of durable holders is given back
+   * with its `label` after a restart.
    */
-  append(bytes: number, holders: readonly Holder[], persistent: boolean): number;
+  append(bytes: number, holders: readonly Holder[], persistent: boolean, label: number): number;
 
   /** Where a held message is. The answer is good until the next call; the bytes themselves stay as they are for the turn. */
   locate(position: number): Place;
@@ -45,6 +46,12 @@ export interface MessageStore {
   /** `holder` is done with the message; after its last holder the bytes may go. */
   release(position: number, holder: Holder): void;
 
-  /** Calls the listener once, when all that has been appended so far is safe; never within the call. */
-  afterFlush(listener: FlushListener): void;
+  /** `holder` delivers the message: should it come back after a restart, it comes back marked so. */
+  delivered(position: number, holder: Holder): void;
+
+  /**
+   * Calls the listener once, at the end of the turn or, when it waits for something `durable`, when all that has been
+   * appended so far is safe; never within the call.
+   */
+  afterFlush(listener: FlushListener, durable: boolean): void;
 }

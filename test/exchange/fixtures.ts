@@ -11,7 +11,7 @@ import { exchangeTypes } from "../../src/exchange/types.ts";
 export const noArguments: FieldTable = new Map();
 
 export function queue(name: string): Destination {
-  return { kind: "queue", name };
+  return { kind: "queue", name, persists: false };
 }
 
 export function fields(entries: Record<string, FieldValue>): FieldTable {

@@ -21,8 +21,8 @@ class CountingStore implements MessageStore {
     return this.#holders.size;
   }
 
-  append(bytes: number, holders: readonly Holder[], persistent: boolean): number {
-    const position = this.#store.append(bytes, holders, persistent);
+  append(bytes: number, holders: readonly Holder[]): number {
+    const position = this.#store.append(bytes, holders);
     if (this.#holders.has(position)) throw new Error(`position ${position} is still held`);
     this.#holders.set(position, holders.length);
     return position;
@@ -49,6 +49,8 @@ class CountingStore implements MessageStore {
     else this.#holders.set(position, left);
     this.#store.letGo(position);
   }
+
+  delivered(): void {}
 
   afterFlush(listener: FlushListener): void {
     this.#store.afterFlush(listener);
@@ -146,7 +148,7 @@ export class Bench implements QueueOwner {
       contiguous: false,
     };
     const envelope = { ttlMs, hasDeaths: false, hiddenKeys: undefined };
-    const position = this.store.append(messageBytes(source, envelope), [queue], false);
+    const position = this.store.append(messageBytes(source, envelope), [queue]);
     const segment = this.store.locate(position);
     writeMessage(segment, segment.offset, source, envelope, this.clock.now());
     const flags = PERSISTENT | (ttlMs < 0 ? 0 : EXPIRES);

@@ -7,7 +7,7 @@ import { type Random, seeded } from "../seeded.ts";
 
 const MIB = 1 << 20;
 
-const holders: Holder[] = [1, 2, 3].map((id) => ({ id, durable: false }));
+const holders: Holder[] = [1, 2, 3].map((id) => ({ id, persists: false }));
 const one = holders.slice(0, 1);
 
 function newStore(): MemoryStore {
@@ -24,7 +24,7 @@ function octets(bytes: number, seed: number): Buffer {
 }
 
 function append(store: MemoryStore, bytes: number, seed: number, by = one): number {
-  const position = store.append(bytes, by, false);
+  const position = store.append(bytes, by);
   const { buffer, view, offset } = store.locate(position);
   octets(bytes, seed).copy(buffer, offset);
   // The view is over the same bytes.
@@ -139,7 +139,7 @@ class LongStays {
     const message = { position: append(this.store, bytes, seed, holders), bytes, seed, holders: 3 };
     (random.chance(5) ? this.#staying : this.#passing).push(message);
     if (this.#passing.length > 50) this.#letGoOf(this.#passing);
-    if (this.#staying.length > 30 && random.chance(10)) this.#letGoOf(this.#staying);
+    if (this.#staying.length > 100 && random.chance(10)) this.#letGoOf(this.#staying);
     if (this.#staying.length > 0 && random.chance(10)) this.#holdOnce(random.pick(this.#staying));
   }
 

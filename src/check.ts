@@ -1,0 +1,45 @@
+/**
+ * `leveret check DIR`: reads a data folder, says what is in it and what is wrong with it, and changes nothing.
+ */
+
+import { readdirSync } from "node:fs";
+import { Host } from "./broker/host.ts";
+import { FileDisk } from "./store/disk.ts";
+import { type Damage, inspectJournal } from "./store/journal-recovery.ts";
+
+const VHOST_FOLDER = /^vhost-([0-9a-f]*)$/;
+
+function describe({ kind, segment, offset, bytes }: Damage): string {
+  const what =
+    kind === "torn end"
+      ? "an unfinished end, as a crash leaves it: it will be cut off"
+      : "DAMAGED: what these bytes held is missing";
+  return `  ${segment}, ${bytes} bytes from offset ${offset}: ${what}`;
+}
+
+function mebibytes(bytes: number): string {
+  return `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
+}
+
+/** Prints the report line by line; false when something is damaged. */
+export function check(folder: string, print: (line: string) => void): boolean {
+  const disk = new FileDisk(folder);
+  const names = Host.queueNames(disk);
+  let sound = true;
+  for (const entry of readdirSync(folder).sort()) {
+    const match = VHOST_FOLDER.exec(entry);
+    if (match === null) continue;
+    const vhost = Buffer.from(match[1]!, "hex").toString();
+    const report = inspectJournal(disk.subfolder(entry));
+    print(`vhost ${vhost}: ${report.segments} segments, ${mebibytes(report.bytes)}`);
+    for (const [id, count] of report.messages) {
+      print(
+        `  queue ${names.get(vhost)?.get(id) ?? `with id ${id}, which is deleted`}: ${count} messages`,
+      );
+    }
+    for (const damage of report.damage) print(describe(damage));
+    if (report.damage.some(({ kind }) => kind === "damaged")) sound = false;
+  }
+  print(sound ? "The folder is sound." : "The folder is damaged: see above.");
+  return sound;
+}

@@ -1,0 +1,55 @@
+/**
+ * The store of a broker with a data folder: persistent messages of durable queues are in the journal, everything else is in
+ * memory. A position tells where it belongs.
+ */
+
+import type { Journal } from "./journal.ts";
+import type { MemoryStore } from "./memory-store.ts";
+import type { FlushListener, Holder, MessageStore, Place } from "./message-store.ts";
+import { POSITION_BASE } from "./segment-format.ts";
+
+export class DurableStore implements MessageStore {
+  readonly #memory: MemoryStore;
+  readonly #journal: Journal;
+
+  constructor(memory: MemoryStore, journal: Journal) {
+    this.#memory = memory;
+    this.#journal = journal;
+  }
+
+  append(bytes: number, holders: readonly Holder[], persistent: boolean, label: number): number {
+    return persistent && holders.some((holder) => holder.persists)
+      ? this.#journal.append(bytes, holders, label)
+      : this.#memory.append(bytes, holders);
+  }
+
+  locate(position: number): Place {
+    return this.#of(position).locate(position);
+  }
+
+  hold(position: number): void {
+    this.#of(position).hold(position);
+  }
+
+  letGo(position: number): void {
+    this.#of(position).letGo(position);
+  }
+
+  release(position: number, holder: Holder): void {
+    this.#of(position).release(position, holder);
+  }
+
+  #of(position: number): MemoryStore | Journal {
+    return position < POSITION_BASE ? this.#memory : this.#journal;
+  }
+
+  delivered(position: number, holder: Holder): void {
+    if (holder.persists && position >= POSITION_BASE)
+      this.#journal.noteDelivered(holder.id, position);
+  }
+
+  afterFlush(listener: FlushListener, durable: boolean): void {
+    if (durable) this.#journal.afterFlush(listener);
+    else this.#memory.afterFlush(listener);
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * The format of a journal's segment files. Integers are little-endian, offsets count from the beginning of the file.
+ *
+ * A segment is blocks, one behind the other from offset 0, and, once it is sealed, an index behind them (segment-index.ts).
+ * What one flush writes is one block, or several when it fills a segment: all of them count, or none.
+ *
+ *     block
+ *     0   magic "LVRT"                                        uint32
+ *     4   bytes of the block, this header included            uint32
+ *     8   number of the block in the journal, from 1          float64
+ *     16  1 when the flush goes on in the next block, else 0  uint32
+ *     20  CRC-32 of the whole block with these four bytes 0   uint32
+ *     24  records, one behind the other
+ *
+ * A block is valid if and only if
+ *   - its magic is there and its bytes lie within the file,
+ *   - its CRC is right,
+ *   - its number is one more than that of the block before it in the journal,
+ *   - and, when it says that its flush goes on, the next block is valid.
+ *
+ *     record MESSAGE: a message and the durable queues that took it. Its ordinal is the number of MESSAGE records before
+ *     it in the segment.
+ *     0   1                                                   uint8
+ *     1   0                                                   uint8
+ *     2   number of queues n                                  uint16
+ *     4   bytes of the message b                              uint32
+ *     8   label, of which the store knows nothing             float64
+ *     16  position under which it was stored first, or 0      float64
+ *     24  n ids of queues                                     uint32 each
+ *     ..  b bytes
+ *
+ *     record SETTLED: messages of consecutive ordinals that a queue is done with.
+ *     0   2                                                   uint8
+ *     1   0, and two more bytes of 0
+ *     4   id of the queue                                     uint32
+ *     8   position of the first                               float64
+ *     16  how many                                            uint32
+ *
+ *     record DELIVERED: what a queue held up to this position may have been delivered.
+ *     0   3                                                   uint8
+ *     1   0, and two more bytes of 0
+ *     4   id of the queue                                     uint32
+ *     8   position                                            float64
+ *
+ * A *position* is 2^52 + number of the segment * 2^20 + ordinal.
+ */
+
+import { crc32 } from "node:zlib";
+
+export const BLOCK_HEADER_BYTES = 24;
+const MAGIC = 0x5452564c;
+const CRC_AT = 20;
+
+export const MESSAGE = 1;
+export const SETTLED = 2;
+export const DELIVERED = 3;
+
+export const MESSAGE_HEADER_BYTES = 24;
+export const SETTLED_BYTES = 20;
+export const DELIVERED_BYTES = 16;
+
+/** Positions below are those of messages that are kept in memory only. */
+export const POSITION_BASE = 2 ** 52;
+/** A segment has fewer records than that. */
+export const ORDINALS_MAX = 2 ** 20;
+
+export function segmentStart(number: number): number {
+  return POSITION_BASE + number * ORDINALS_MAX;
+}
+
+/** The number of the segment that a position is in. */
+export function segmentNumber(position: number): number {
+  return Math.floor((position - POSITION_BASE) / ORDINALS_MAX);
+}
+
+/** The ordinal of a position in its segment. */
+export function ordinalOf(position: number): number {
+  return (position - POSITION_BASE) % ORDINALS_MAX;
+}
+
+/** Fills in the header of the block from `start` to `end`, whose records are written. */
+export function sealBlock(
+  buffer: Buffer,
+  start: number,
+  end: number,
+  number: number,
+  goesOn: boolean,
+): void {
+  buffer.writeUInt32LE(MAGIC, start);
+  buffer.writeUInt32LE(end - start, start + 4);
+  buffer.writeDoubleLE(number, start + 8);
+  buffer.writeUInt32LE(goesOn ? 1 : 0, start + 16);
+  buffer.writeUInt32LE(0, start + CRC_AT);
+  buffer.writeUInt32LE(crc32(buffer.subarray(start, end)), start + CRC_AT);
+}
+
+export interface BlockHeader {
+  readonly bytes: number;
+  readonly number: number;
+  readonly goesOn: boolean;
+}
+
+/** The block at `start` when its magic, size and checksum are right, else undefined. Leaves the buffer as it was. */
+export function readBlock(buffer: Buffer, start: number, end: number): BlockHeader | undefined {
+  if (end - start < BLOCK_HEADER_BYTES || buffer.readUInt32LE(start) !== MAGIC) return undefined;
+  const bytes = buffer.readUInt32LE(start + 4);
+  if (bytes < BLOCK_HEADER_BYTES || bytes > end - start) return undefined;
+  const expected = buffer.readUInt32LE(start + CRC_AT);
+  buffer.writeUInt32LE(0, start + CRC_AT);
+  const found = crc32(buffer.subarray(start, start + bytes));
+  buffer.writeUInt32LE(expected, start + CRC_AT);
+  if (found !== expected) return undefined;
+  return {
+    bytes,
+    number: buffer.readDoubleLE(start + 8),
+    goesOn: buffer.readUInt32LE(start + 16) === 1,
+  };
+}
