@@ -63,9 +63,12 @@ export class Turn {
     if (this.#flushing) return false;
     this.#flushing = true;
     // The list grows while it is worked through: a confirm asks its store to tell it when it has flushed.
-    for (const task of this.#stores) task.endTurn();
-    this.#stores = [];
-    this.#flushing = false;
+    try {
+      for (const task of this.#stores) task.endTurn();
+    } finally {
+      this.#stores = [];
+      this.#flushing = false;
+    }
     return true;
   }
 }

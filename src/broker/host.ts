@@ -186,6 +186,7 @@ export class Host {
   /** Writes everything to the disk and closes it. */
   close(): void {
     this.#spaceTimer?.cancel();
+    for (const { queues } of this.#vhosts.values()) for (const queue of queues.all()) queue.stop();
     this.#topology?.close();
     for (const journal of this.#journals.values()) journal.close();
   }

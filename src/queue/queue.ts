@@ -188,7 +188,8 @@ export class Queue implements Holder {
 
   /** Takes a message back after a restart, behind those that it took back before. */
   recover(position: number, bits: number, priority: number): void {
-    this.#ready.push(position, bits, priority);
+    const entry = this.settings.messageTtlMs === undefined ? bits : bits | EXPIRES;
+    this.#ready.push(position, entry >>> 0, priority);
   }
 
   /** A delivered message is done with. */
@@ -250,11 +251,16 @@ export class Queue implements Holder {
     this.#store.release(position, this);
   }
 
+  /** The broker stops: no timer rings any more. */
+  stop(): void {
+    this.#expiryTimer?.cancel();
+    this.#unusedTimer?.cancel();
+  }
+
   /** Lets go of everything and ends the consumers. What is unacked stays with its channels until it is settled. */
   delete(): void {
     this.deleted = true;
-    this.#expiryTimer?.cancel();
-    this.#unusedTimer?.cancel();
+    this.stop();
     for (const consumer of [...this.#consumers.all]) consumer.queueDeleted();
     this.purge();
   }

@@ -45,6 +45,7 @@ export class EntryLog<Entry extends object> implements TurnTask {
   #bytes = 0;
   #entries = 0;
   #pending: Entry[] = [];
+  #scheduled = false;
   /** Bytes behind the last valid entry that were cut off when the log was opened. */
   cutBytes = 0;
 
@@ -53,7 +54,9 @@ export class EntryLog<Entry extends object> implements TurnTask {
     this.#turn = turn;
     this.#name = name;
     this.#snapshot = snapshot;
+    const isNew = !disk.list().includes(name);
     this.#file = disk.open(name);
+    if (isNew) disk.syncFolder();
   }
 
   /** The entries that are there, in order, without changing the log. */
@@ -66,6 +69,8 @@ export class EntryLog<Entry extends object> implements TurnTask {
     const { entries, bytes } = this.#parse();
     this.cutBytes = this.#file.size - bytes;
     if (this.cutBytes > 0) this.#file.truncate(bytes);
+    // Whether the process before this one has synced them is not known, and what clients see should not go again.
+    this.#file.syncNow();
     this.#bytes = bytes;
     this.#entries = entries.length;
     return entries;
@@ -79,7 +84,7 @@ export class EntryLog<Entry extends object> implements TurnTask {
     let at = 0;
     while (size - at >= HEADER_BYTES) {
       const end = at + HEADER_BYTES + buffer.readUInt32LE(at);
-      if (end > size) break;
+      if (end > size || end === at + HEADER_BYTES) break;
       const text = buffer.subarray(at + HEADER_BYTES, end);
       if (crc32(text) !== buffer.readUInt32LE(at + 4)) break;
       entries.push(JSON.parse(text.toString()) as Entry);
@@ -90,21 +95,24 @@ export class EntryLog<Entry extends object> implements TurnTask {
 
   /** Adds an entry; it is on disk when the turn ends. */
   append(entry: Entry): void {
-    if (this.#pending.length === 0) this.#turn.flushStore(this);
     this.#pending.push(entry);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#turn.flushStore(this);
   }
 
   endTurn(): void {
+    this.#scheduled = false;
     this.flush();
   }
 
   flush(): void {
     const pending = this.#pending;
     if (pending.length === 0) return;
-    this.#pending = [];
     const bytes = encode(pending);
     this.#file.write(bytes, 0, bytes.length, this.#bytes);
     this.#file.syncNow();
+    this.#pending = [];
     this.#bytes += bytes.length;
     this.#entries += pending.length;
     this.#compact();

@@ -5,7 +5,7 @@
  * own id in the file counts as gone too.
  */
 
-import { closeSync, openSync, readFileSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, openSync, readFileSync, realpathSync, unlinkSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
 function isAlive(processId: number): boolean {
@@ -27,7 +27,9 @@ export class FolderLock {
   readonly #folder: string;
 
   /** Takes the lock, or throws an error that names the process that has it. */
-  constructor(folder: string) {
+  constructor(givenFolder: string) {
+    // One folder may go by several names.
+    const folder = realpathSync(givenFolder);
     this.#folder = folder;
     this.#path = join(folder, "lock");
     if (ownedHere.has(folder)) throw locked(folder, process.pid);

@@ -1,7 +1,7 @@
 /**
  * One segment of a journal while the broker runs: its file, what of it is in memory, and who still holds what.
  *
- * For each message it keeps six bytes: where its record begins and how many hold it. It does not write: that is the
+ * For each message it keeps eight bytes: where its record begins, about how large it is, and how many hold it. It does not write: that is the
  * journal's.
  */
 
@@ -10,6 +10,9 @@ import type { DiskFile } from "./disk.ts";
 import { MESSAGE_HEADER_BYTES, segmentStart } from "./segment-format.ts";
 
 const FIRST_RECORDS = 64;
+/** Sizes of records are kept in 16 bits each. */
+const SIZE_UNIT = 64;
+const SIZES_MAX = 2 ** 16 - 1;
 
 export class JournalSegment {
   readonly number: number;
@@ -23,11 +26,14 @@ export class JournalSegment {
   usedBytes = 0;
   /** Messages in it. */
   count = 0;
-  /** Messages that somebody holds. */
+  /** Messages that somebody holds, and about the bytes of their records. */
   heldCount = 0;
+  heldBytes = 0;
   /** Of each message: where its record begins, and how many hold it. */
   #offsets = new Uint32Array(FIRST_RECORDS);
   #holders = new Uint16Array(FIRST_RECORDS);
+  /** And how large its record is, in units. */
+  #sizes = new Uint16Array(FIRST_RECORDS);
   /** Of messages that several durable queues took: the queues that are done with it. */
   readonly #doneWith = new Map<number, number[]>();
 
@@ -74,19 +80,29 @@ export class JournalSegment {
     this.#view = undefined;
   }
 
-  /** What of it somebody holds, about: messages of one segment are taken to be of one size. */
-  get heldBytes(): number {
-    return this.count === 0 ? 0 : (this.usedBytes * this.heldCount) / this.count;
+  /** Of the record of a message, rounded up; of one beyond 4 MiB, which has a segment to itself, all of that. */
+  messageBytes(ordinal: number): number {
+    const size = this.#sizes[ordinal]!;
+    return size === SIZES_MAX ? this.usedBytes : size * SIZE_UNIT;
   }
 
   /** Notes a message whose record begins at `offset` and that is held by `holders`; returns its ordinal. */
-  add(offset: number, holders: number): number {
+  add(offset: number, bytes: number, holders: number): number {
     if (this.count === this.#offsets.length) this.#grow();
     const ordinal = this.count++;
     this.#offsets[ordinal] = offset;
     this.#holders[ordinal] = holders;
-    if (holders > 0) this.heldCount++;
+    this.#sizes[ordinal] = Math.min(SIZES_MAX, Math.ceil(bytes / SIZE_UNIT));
+    if (holders > 0) {
+      this.heldCount++;
+      this.heldBytes += this.messageBytes(ordinal);
+    }
     return ordinal;
+  }
+
+  /** Messages up to this ordinal are lost: nobody holds them. */
+  skipTo(ordinal: number): void {
+    while (this.count < ordinal) this.add(0, 0, 0);
   }
 
   #grow(): void {
@@ -96,12 +112,16 @@ export class JournalSegment {
     const holders = new Uint16Array(this.count * 2);
     holders.set(this.#holders);
     this.#holders = holders;
+    const sizes = new Uint16Array(this.count * 2);
+    sizes.set(this.#sizes);
+    this.#sizes = sizes;
   }
 
   /** It is full: the room for more messages goes. */
   seal(): void {
     this.#offsets = this.#offsets.slice(0, this.count);
     this.#holders = this.#holders.slice(0, this.count);
+    this.#sizes = this.#sizes.slice(0, this.count);
   }
 
   /** Where the record of the message with this ordinal begins. */
@@ -130,8 +150,7 @@ export class JournalSegment {
       if (queueId > 0) this.#noteDone(ordinal, queueId);
       return false;
     }
-    this.#doneWith.delete(ordinal);
-    this.heldCount--;
+    this.#forget(ordinal);
     return true;
   }
 
@@ -139,8 +158,13 @@ export class JournalSegment {
   discard(ordinal: number): void {
     if (this.#holders[ordinal] === 0) return;
     this.#holders[ordinal] = 0;
+    this.#forget(ordinal);
+  }
+
+  #forget(ordinal: number): void {
     this.#doneWith.delete(ordinal);
     this.heldCount--;
+    this.heldBytes -= this.messageBytes(ordinal);
   }
 
   #noteDone(ordinal: number, queueId: number): void {

@@ -47,14 +47,23 @@ export interface JournalOptions {
 /** The log may have as many bytes for one held byte, and these besides, before its head is cleared out. */
 const LOG_BYTES_PER_HELD = 2;
 const SPARE_SEGMENTS = 2;
-/** How many messages have to go before it is worth a look whether the head should be cleared out. */
-const RELEASED_BETWEEN_LOOKS = 256;
+/** How often, by what comes and goes, it is looked whether the head should be cleared out. */
+const LOOKS_PER_SEGMENT = 4;
 
 /** A range of a segment that the operating system has not been given yet. */
 interface Write {
   readonly segment: JournalSegment;
   readonly start: number;
   readonly end: number;
+  readonly block: number;
+}
+
+/** What a sync covers. */
+interface Sync {
+  readonly files: readonly DiskFile[];
+  readonly block: number;
+  readonly waiting: readonly FlushListener[];
+  readonly retired: readonly JournalSegment[];
 }
 
 export function segmentFileName(number: number): string {
@@ -70,30 +79,46 @@ export class Journal implements TurnTask {
   readonly #resident: LRUCache<number, JournalSegment>;
   #tail: JournalSegment | undefined;
   #recent: JournalSegment | undefined;
+  #oversized: JournalSegment | undefined;
   #nextNumber: number;
   #nextBlock: number;
   /** In the tail: where the block that is being filled begins; -1 when none is. */
   #blockStart = -1;
+  #blockOrdinal = 0;
+  /** Whether the block before belongs to the flush that is being filled. */
+  #flushGoesOn = false;
   readonly #settled = new SettledRuns();
   /** The highest position that each queue has delivered since the last flush. */
   readonly #delivered = new Map<number, number>();
+  /** The highest position that each queue has ever delivered. */
+  readonly #deliveredUpTo = new Map<number, number>();
   #scheduled = false;
   #writes: Write[] = [];
   #writeTrouble = false;
+  /** Those who wait for what this turn has appended, and those for what has been handed to the system. */
   #waiting: FlushListener[] = [];
-  #syncing = false;
+  #written: FlushListener[] = [];
+  /** Numbers of the last block that was handed to the system, and of the last that is known to be on the disk. */
+  #writtenBlock: number;
+  #syncedBlock: number;
+  /** What the sync that is running covers; undefined when none runs. */
+  #sync: Sync | undefined;
+  #closed = false;
   readonly #unsynced = new Set<DiskFile>();
   /** Segments of which nothing is needed any more, once all that has been appended is safe. */
   #retired: JournalSegment[] = [];
   #place: { buffer: Buffer; view: DataView; offset: number } | undefined;
   #usedBytes = 0;
-  /** Since somebody looked whether the head should be cleared out. */
-  #releasedCount = 0;
+  /** Since somebody looked whether the head should be cleared out: bytes let go of, and bytes appended. */
+  #releasedBytes = 0;
+  #grownBytes = 0;
 
   constructor(options: JournalOptions, nextNumber = 1, nextBlock = 1) {
     this.#options = options;
     this.#nextNumber = nextNumber;
     this.#nextBlock = nextBlock;
+    this.#writtenBlock = nextBlock - 1;
+    this.#syncedBlock = nextBlock - 1;
     this.#resident = new LRUCache({
       maxSize: Math.max(1, options.residentBytesMax),
       sizeCalculation: (segment) => Math.max(1, segment.usedBytes),
@@ -147,7 +172,7 @@ export class Journal implements TurnTask {
     const start = tail.usedBytes;
     tail.usedBytes = end;
     this.#usedBytes += end - start;
-    return tail.start + tail.add(start, holders);
+    return tail.start + tail.add(start, end - start, holders);
   }
 
   /** The tail, with room for `bytes` bytes of `messages` messages in a block. */
@@ -157,33 +182,36 @@ export class Journal implements TurnTask {
     if (tail !== undefined) {
       const needed = bytes + (this.#blockStart < 0 ? BLOCK_HEADER_BYTES : 0);
       const fits =
-        tail.usedBytes + needed <= tail.buffer.length && tail.count + messages <= ORDINALS_MAX;
+        tail.usedBytes + needed <= tail.buffer.length && tail.count + messages < ORDINALS_MAX;
       if (fits) {
         if (this.#blockStart < 0) this.#openBlock(tail);
         return tail;
       }
-      this.#seal(tail);
     }
-    const next = this.#addTail(bytes + BLOCK_HEADER_BYTES);
+    // First what can fail: a flush must not be left open towards a segment that is not there.
+    const next = this.#newSegment(bytes + BLOCK_HEADER_BYTES);
+    if (tail !== undefined) this.#seal(tail);
+    this.#segments.push(next);
+    this.#byNumber.set(next.number, next);
+    this.#tail = next;
     this.#openBlock(next);
     return next;
   }
 
   #openBlock(tail: JournalSegment): void {
     this.#blockStart = tail.usedBytes;
+    this.#blockOrdinal = tail.count;
     tail.usedBytes += BLOCK_HEADER_BYTES;
     this.#usedBytes += BLOCK_HEADER_BYTES;
   }
 
-  #addTail(bytesMin: number): JournalSegment {
+  #newSegment(bytesMin: number): JournalSegment {
     const { disk, segmentBytes } = this.#options;
-    const number = this.#nextNumber++;
+    const number = this.#nextNumber;
     const segment = new JournalSegment(number, disk.open(segmentFileName(number)));
     disk.syncFolder();
+    this.#nextNumber++;
     segment.keep(Buffer.allocUnsafeSlow(Math.max(segmentBytes, bytesMin)));
-    this.#segments.push(segment);
-    this.#byNumber.set(number, segment);
-    this.#tail = segment;
     return segment;
   }
 
@@ -191,16 +219,24 @@ export class Journal implements TurnTask {
   #seal(tail: JournalSegment): void {
     this.#closeBlock(tail, true);
     tail.seal();
-    this.#tail = undefined;
+    this.#grownBytes += tail.usedBytes;
     this.#resident.set(tail.number, tail);
   }
 
   #closeBlock(tail: JournalSegment, goesOn: boolean): void {
     if (this.#blockStart < 0) return;
     const start = this.#blockStart;
-    sealBlock(tail.buffer, start, tail.usedBytes, this.#nextBlock++, goesOn);
-    this.#writes.push({ segment: tail, start, end: tail.usedBytes });
+    const number = this.#nextBlock++;
+    sealBlock(tail.buffer, start, tail.usedBytes, {
+      number,
+      continues: this.#flushGoesOn,
+      goesOn,
+      ordinal: this.#blockOrdinal,
+      synced: this.#options.sync === "always" ? this.#syncedBlock : number - 1,
+    });
+    this.#writes.push({ segment: tail, start, end: tail.usedBytes, block: number });
     this.#blockStart = -1;
+    this.#flushGoesOn = goesOn;
   }
 
   // -- looking up
@@ -208,9 +244,7 @@ export class Journal implements TurnTask {
   /** The segment of a position, where the record is now; `ordinal` is in `#ordinal`. */
   #ordinal = 0;
   #find(position: number): JournalSegment {
-    const now = this.#byNumber.has(segmentNumber(position))
-      ? position
-      : this.#moves.current(position);
+    const now = this.#moves.current(position);
     let segment = this.#recent;
     const number = segmentNumber(now);
     if (segment?.number !== number) {
@@ -229,6 +263,7 @@ export class Journal implements TurnTask {
     if (!segment.resident) {
       segment.load();
       this.#resident.set(segment.number, segment);
+      this.#keepOversized(segment);
     } else if (segment !== this.#tail) {
       this.#resident.get(segment.number);
     }
@@ -237,6 +272,13 @@ export class Journal implements TurnTask {
     this.#place.view = segment.view;
     this.#place.offset = messageStart(segment, segment.recordStart(ordinal));
     return this.#place;
+  }
+
+  /** What is larger than all that may be resident is not taken by the cache: one of these stays until the next. */
+  #keepOversized(segment: JournalSegment): void {
+    if (this.#resident.has(segment.number)) return;
+    if (this.#oversized !== segment && this.#oversized !== this.#tail) this.#oversized?.evict();
+    this.#oversized = segment;
   }
 
   hold(position: number): void {
@@ -261,15 +303,15 @@ export class Journal implements TurnTask {
     const segment = this.#find(position);
     const ordinal = this.#ordinal;
     if (!segment.letGo(ordinal, queueId)) return;
-    this.#releasedCount++;
+    this.#releasedBytes += segment.messageBytes(ordinal);
     this.#moves.forget(segment.start + ordinal);
     this.schedule();
   }
 
   /** What a durable queue holds up to `position` has been delivered: it comes back marked so. */
   noteDelivered(queueId: number, position: number): void {
-    const before = this.#delivered.get(queueId) ?? 0;
-    if (position <= before) return;
+    if (position <= (this.#deliveredUpTo.get(queueId) ?? 0)) return;
+    this.#deliveredUpTo.set(queueId, position);
     this.#delivered.set(queueId, position);
     this.schedule();
   }
@@ -297,8 +339,8 @@ export class Journal implements TurnTask {
   /** Hands everything to the operating system, and sees to it that it gets to the disk when somebody waits for that. */
   flush(): void {
     this.#appendSettled();
-    this.#appendDelivered();
     this.#clearHead();
+    this.#appendDelivered();
     if (this.#tail !== undefined) this.#closeBlock(this.#tail, false);
     this.#drain();
   }
@@ -335,9 +377,10 @@ export class Journal implements TurnTask {
   #drain(): void {
     let written = 0;
     try {
-      for (const { segment, start, end } of this.#writes) {
-        segment.file.write(segment.buffer, start, end, start);
+      for (const { segment, start, end, block } of this.#writes) {
         this.#unsynced.add(segment.file);
+        segment.file.write(segment.buffer, start, end, start);
+        this.#writtenBlock = block;
         written++;
       }
     } catch (error) {
@@ -346,7 +389,14 @@ export class Journal implements TurnTask {
       this.#options.onWriteTrouble(error as Error);
       return;
     }
+    const segments = new Set(this.#writes.map(({ segment }) => segment));
     this.#writes.length = 0;
+    // What could not be evicted while it was not written can be now.
+    for (const segment of segments) {
+      if (segment !== this.#tail && segment.resident) this.#resident.set(segment.number, segment);
+    }
+    this.#written.push(...this.#waiting);
+    this.#waiting = [];
     if (this.#writeTrouble) {
       this.#writeTrouble = false;
       this.#options.onWriteTrouble(undefined);
@@ -359,30 +409,37 @@ export class Journal implements TurnTask {
   }
 
   #syncIfWanted(): void {
-    if (this.#syncing || this.#writes.length > 0) return;
-    if (this.#waiting.length === 0 && this.#retired.length === 0) return;
-    const waiting = this.#waiting;
-    const retired = this.#retired;
-    this.#waiting = [];
-    this.#retired = [];
+    if (this.#sync !== undefined || this.#writes.length > 0) return;
+    if (this.#written.length === 0 && this.#retired.length === 0) return;
     const files = this.#options.sync === "always" ? [...this.#unsynced] : [];
+    const sync = {
+      files,
+      block: this.#writtenBlock,
+      waiting: this.#written,
+      retired: this.#retired,
+    };
+    this.#sync = sync;
+    this.#written = [];
+    this.#retired = [];
     this.#unsynced.clear();
-    this.#syncing = true;
     let left = files.length;
     const done = (error: Error | null): void => {
+      if (this.#closed) return;
       if (error !== null) {
         this.#options.onSyncFailed(error);
         return;
       }
       left--;
-      if (left <= 0) this.#synced(waiting, retired);
+      if (left > 0) return;
+      this.#synced(sync);
     };
     if (files.length === 0) done(null);
     for (const file of files) file.sync(done);
   }
 
-  #synced(waiting: readonly FlushListener[], retired: readonly JournalSegment[]): void {
-    this.#syncing = false;
+  #synced({ block, waiting, retired }: Sync): void {
+    this.#sync = undefined;
+    this.#syncedBlock = block;
     for (const segment of retired) this.#remove(segment);
     for (const listener of waiting) listener.onFlushed();
     this.#syncIfWanted();
@@ -397,10 +454,11 @@ export class Journal implements TurnTask {
       const head = this.#segments[0];
       if (head === undefined || head === this.#tail) return;
       if (head.heldCount > 0) {
-        if (this.#releasedCount < RELEASED_BETWEEN_LOOKS) return;
+        if (this.#releasedBytes + this.#grownBytes < segmentBytes / LOOKS_PER_SEGMENT) return;
         const allowed = this.heldBytes * LOG_BYTES_PER_HELD + SPARE_SEGMENTS * segmentBytes;
         if (this.#usedBytes <= allowed) {
-          this.#releasedCount = 0;
+          this.#releasedBytes = 0;
+          this.#grownBytes = 0;
           return;
         }
         this.#relocate(head);
@@ -414,6 +472,8 @@ export class Journal implements TurnTask {
   }
 
   #relocate(head: JournalSegment): void {
+    // It must not be evicted for the sake of what it fills the tail with.
+    this.#resident.delete(head.number);
     if (!head.resident) head.load();
     for (let ordinal = 0; ordinal < head.count; ordinal++) {
       if (head.holders(ordinal) > 0) this.#move(head, ordinal);
@@ -426,14 +486,10 @@ export class Journal implements TurnTask {
     const { view } = head;
     const bytes = view.getUint32(recordAt + 4, true);
     const queues = queuesOf(head, recordAt).filter((id) => !head.isDoneWith(ordinal, id));
+    const known = this.#moves.known(from);
+    for (const id of queues) this.#keepDelivered(id, known);
     const tail = this.#room(recordBytes(queues.length, bytes), 1);
-    this.#header(
-      tail,
-      bytes,
-      queues.length,
-      view.getFloat64(recordAt + 8, true),
-      this.#moves.known(from),
-    );
+    this.#header(tail, bytes, queues.length, view.getFloat64(recordAt + 8, true), known);
     let at = tail.usedBytes + MESSAGE_HEADER_BYTES;
     for (const id of queues) {
       tail.view.setUint32(at, id, true);
@@ -444,20 +500,48 @@ export class Journal implements TurnTask {
     this.#moves.move(from, this.#endRecord(tail, at + bytes, head.holders(ordinal)));
   }
 
+  /** What says that a message was delivered may go with the head: then it is said again. */
+  #keepDelivered(queueId: number, known: number): void {
+    const upTo = this.#deliveredUpTo.get(queueId) ?? 0;
+    if (known <= upTo) this.#delivered.set(queueId, upTo);
+  }
+
   #remove(segment: JournalSegment): void {
+    this.#unsynced.delete(segment.file);
     this.#resident.delete(segment.number);
     segment.file.close();
-    this.#options.disk.remove(segmentFileName(segment.number));
+    const { disk } = this.#options;
+    disk.remove(segmentFileName(segment.number));
+    // One after the other: a head that came back after a crash without what followed it would look like damage.
+    disk.syncFolder();
   }
 
   // -- beginning and end
 
+  /** What queues delivered before. */
+  adoptDelivered(deliveredUpTo: ReadonlyMap<number, number>): void {
+    for (const [queueId, position] of deliveredUpTo) this.#deliveredUpTo.set(queueId, position);
+  }
+
   /** Takes over a segment that recovery has read, the older first; none is written to any more. */
   adopt(segment: JournalSegment): void {
+    // Whether the process before this one has synced it is not known, and what is shown to consumers should not go again.
+    if (this.#options.sync === "always") segment.file.syncNow();
     this.#segments.push(segment);
     this.#byNumber.set(segment.number, segment);
     this.#usedBytes += segment.usedBytes;
     if (segment.resident) this.#resident.set(segment.number, segment);
+  }
+
+  /** The last adopted segment is the tail again if there is room in it: many short lives make no more files than one. */
+  reopenTail(): void {
+    const last = this.#segments.at(-1);
+    const { segmentBytes } = this.#options;
+    if (last === undefined || last.usedBytes * 2 > segmentBytes) return;
+    const buffer = Buffer.allocUnsafeSlow(segmentBytes);
+    last.file.read(buffer, 0, last.usedBytes, 0);
+    last.keep(buffer);
+    this.#tail = last;
   }
 
   /** A recovered record that is known by another position than its own. */
@@ -465,10 +549,18 @@ export class Journal implements TurnTask {
     this.#moves.move(known, now);
   }
 
-  /** Flushes, syncs and closes the files. */
+  /** Clears out the head, flushes, syncs, removes what is superfluous, and closes the files. */
   close(): void {
+    this.#releasedBytes = this.#options.segmentBytes;
     this.flush();
-    for (const file of this.#unsynced) file.syncNow();
-    for (const { file } of [...this.#segments, ...this.#retired]) file.close();
+    this.#closed = true;
+    // The sync that runs may end at any time, or never: what it covers is synced here.
+    const { files, retired, waiting } = this.#sync ?? { files: [], retired: [], waiting: [] };
+    for (const file of new Set([...this.#unsynced, ...files])) file.syncNow();
+    if (this.#writes.length === 0) {
+      for (const segment of [...retired, ...this.#retired]) this.#remove(segment);
+      for (const listener of [...waiting, ...this.#written]) listener.onFlushed();
+    }
+    for (const { file } of this.#segments) file.close();
   }
 }

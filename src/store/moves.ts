@@ -10,7 +10,7 @@ export class Moves {
 
   /** Where the record that is known by `position` is now. */
   current(position: number): number {
-    return this.#to.get(position) ?? position;
+    return this.#to.size === 0 ? position : (this.#to.get(position) ?? position);
   }
 
   /** By which position the record that is now at `position` is known. */

@@ -8,14 +8,19 @@
  *     0   magic "LVRT"                                        uint32
  *     4   bytes of the block, this header included            uint32
  *     8   number of the block in the journal, from 1          float64
- *     16  1 when the flush goes on in the next block, else 0  uint32
- *     20  CRC-32 of the whole block with these four bytes 0   uint32
- *     24  records, one behind the other
+ *     16  1 when the flush goes on in the next block, and 2 more when it began in the one before   uint32
+ *     20  MESSAGE records of the segment before this block    uint32
+ *     24  number of a block up to which all were on the disk when this one was written   float64
+ *     32  CRC-32 of the whole block with these four bytes 0   uint32
+ *     36  records, one behind the other
  *
  * A block is valid if and only if
  *   - its magic is there and its bytes lie within the file,
  *   - its CRC is right,
- *   - its number is one more than that of the block before it in the journal,
+ *   - its number is higher than that of the block before it in the journal,
+ *   - no block before it is missing that was not on the disk when some block was written (a crash may keep a later
+ *     write and lose an earlier one; nothing after such a gap was promised to anybody),
+ *   - the block before it says that its flush goes on, when this one says that its flush began there,
  *   - and, when it says that its flush goes on, the next block is valid.
  *
  *     record MESSAGE: a message and the durable queues that took it. Its ordinal is the number of MESSAGE records before
@@ -47,9 +52,11 @@
 
 import { crc32 } from "node:zlib";
 
-export const BLOCK_HEADER_BYTES = 24;
+export const BLOCK_HEADER_BYTES = 36;
 const MAGIC = 0x5452564c;
-const CRC_AT = 20;
+const GOES_ON = 1;
+const CONTINUES = 2;
+const CRC_AT = 32;
 
 export const MESSAGE = 1;
 export const SETTLED = 2;
@@ -78,26 +85,33 @@ export function ordinalOf(position: number): number {
   return (position - POSITION_BASE) % ORDINALS_MAX;
 }
 
+export interface BlockHeader {
+  readonly bytes: number;
+  readonly number: number;
+  /** Whether its flush began in the block before it, and whether it goes on in the one behind it. */
+  readonly continues: boolean;
+  readonly goesOn: boolean;
+  /** Of the first message in it, so that positions hold although a block before it is lost. */
+  readonly ordinal: number;
+  /** Blocks up to this number were on the disk: what is missing of them is damage, of later ones a crash's doing. */
+  readonly synced: number;
+}
+
 /** Fills in the header of the block from `start` to `end`, whose records are written. */
 export function sealBlock(
   buffer: Buffer,
   start: number,
   end: number,
-  number: number,
-  goesOn: boolean,
+  { number, continues, goesOn, ordinal, synced }: Omit<BlockHeader, "bytes">,
 ): void {
   buffer.writeUInt32LE(MAGIC, start);
   buffer.writeUInt32LE(end - start, start + 4);
   buffer.writeDoubleLE(number, start + 8);
-  buffer.writeUInt32LE(goesOn ? 1 : 0, start + 16);
+  buffer.writeUInt32LE((goesOn ? GOES_ON : 0) | (continues ? CONTINUES : 0), start + 16);
+  buffer.writeUInt32LE(ordinal, start + 20);
+  buffer.writeDoubleLE(synced, start + 24);
   buffer.writeUInt32LE(0, start + CRC_AT);
   buffer.writeUInt32LE(crc32(buffer.subarray(start, end)), start + CRC_AT);
-}
-
-export interface BlockHeader {
-  readonly bytes: number;
-  readonly number: number;
-  readonly goesOn: boolean;
 }
 
 /** The block at `start` when its magic, size and checksum are right, else undefined. Leaves the buffer as it was. */
@@ -113,6 +127,9 @@ export function readBlock(buffer: Buffer, start: number, end: number): BlockHead
   return {
     bytes,
     number: buffer.readDoubleLE(start + 8),
-    goesOn: buffer.readUInt32LE(start + 16) === 1,
+    goesOn: (buffer.readUInt32LE(start + 16) & GOES_ON) !== 0,
+    continues: (buffer.readUInt32LE(start + 16) & CONTINUES) !== 0,
+    ordinal: buffer.readUInt32LE(start + 20),
+    synced: buffer.readDoubleLE(start + 24),
   };
 }

@@ -1,0 +1,191 @@
+/** The log of what exists: nothing that was said to be there is lost, whatever a crash leaves of the last write. */
+import { describe, expect, test } from "vitest";
+import { EntryLog } from "../../src/store/entry-log.ts";
+import { Turn } from "../../src/turn.ts";
+import { Random, seeded } from "../seeded.ts";
+import { Cut, SimulatedDisk } from "./simulated-disk.ts";
+
+type Entry = { op: "set"; key: string; value: number } | { op: "delete"; key: string };
+
+const NAME = "topology";
+
+/** What exists, by the entries. */
+function apply(map: Map<string, number>, entry: Entry): void {
+  if (entry.op === "set") map.set(entry.key, entry.value);
+  else map.delete(entry.key);
+}
+
+function needed(map: ReadonlyMap<string, number>): Entry[] {
+  return [...map].map(([key, value]) => ({ op: "set", key, value }));
+}
+
+class Opened {
+  readonly map = new Map<string, number>();
+  readonly turn = new Turn(() => undefined);
+  readonly log: EntryLog<Entry>;
+  readonly entries: Entry[];
+
+  constructor(disk: SimulatedDisk) {
+    this.log = new EntryLog<Entry>(disk, this.turn, NAME, () => needed(this.map));
+    this.entries = this.log.read();
+    for (const entry of this.entries) apply(this.map, entry);
+  }
+
+  add(entry: Entry): void {
+    apply(this.map, entry);
+    this.log.append(entry);
+  }
+}
+
+function text(map: ReadonlyMap<string, number>): string {
+  return JSON.stringify([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function draw(random: Random): Entry {
+  const key = `${random.pick(["orders", "Grüße", "a".repeat(300)])}-${random.below(20)}`;
+  return random.chance(70) ? { op: "set", key, value: random.below(1000) } : { op: "delete", key };
+}
+
+seeded(
+  "after a crash nothing is lost of a turn that has ended, and nothing has changed its order",
+  40,
+  (random) => {
+    let disk = new SimulatedDisk(random);
+    disk.namesInOrder = true;
+    let exists = "[]";
+    for (let life = 0; life < 4; life++) {
+      disk.cutAt = disk.operations + random.between(1, 60);
+      // What existed when the last turn ended, and then after each entry of the turn that is under way.
+      let possible = [exists];
+      try {
+        const opened = new Opened(disk);
+        expect(text(opened.map)).toBe(exists);
+        for (;;) {
+          for (let count = random.between(1, random.chance(10) ? 300 : 6); count > 0; count--) {
+            opened.add(draw(random));
+            possible.push(text(opened.map));
+          }
+          opened.turn.run();
+          possible = possible.slice(-1);
+        }
+      } catch (error) {
+        if (!(error instanceof Cut)) throw error;
+      }
+      disk = disk.crash(random.chance(50) ? "power" : "kill");
+      disk.cutAt = Number.POSITIVE_INFINITY;
+      exists = text(new Opened(disk).map);
+      expect(possible).toContain(exists);
+    }
+  },
+);
+
+describe("of a log whose end is damaged", () => {
+  const disk = new SimulatedDisk(new Random(1));
+  const written = new Opened(disk);
+  const ends = [0];
+
+  for (let value = 0; value < 5; value++) {
+    written.add({ op: "set", key: `queue-${value}`, value });
+    written.turn.run();
+    ends.push(disk.bytesOf(NAME).length);
+  }
+
+  const whole = Buffer.from(disk.bytesOf(NAME));
+
+  function readBack(bytes: Buffer): { values: number[]; cutBytes: number; after: number } {
+    const damaged = new SimulatedDisk(new Random(1));
+    damaged.put(NAME, bytes);
+    const opened = new Opened(damaged);
+    const { cutBytes } = opened.log;
+    opened.add({ op: "set", key: "later", value: 99 });
+    opened.turn.run();
+    const again = new Opened(damaged.crash("power"));
+    expect(again.log.cutBytes).toBe(0);
+    return {
+      values: opened.entries.map((entry) => (entry.op === "set" ? entry.value : -1)),
+      cutBytes,
+      after: again.entries.length - opened.entries.length,
+    };
+  }
+
+  /** Entries that lie before `at`. */
+  function entriesBefore(at: number): number {
+    return ends.filter((end) => end > 0 && end <= at).length;
+  }
+
+  function expectCut(bytes: Buffer, at: number): void {
+    const count = entriesBefore(at);
+    expect(readBack(bytes)).toEqual({
+      values: [0, 1, 2, 3, 4].slice(0, count),
+      cutBytes: bytes.length - ends[count]!,
+      after: 1,
+    });
+  }
+
+  test("all before a cut is there, wherever it is", () => {
+    for (let at = 0; at <= whole.length; at++) expectCut(Buffer.from(whole.subarray(0, at)), at);
+  });
+
+  test("all before a changed byte is there, wherever it is", () => {
+    for (let at = 0; at < whole.length; at++) {
+      const bytes = Buffer.from(whole);
+      bytes[at]! ^= 0x10;
+      expectCut(bytes, at);
+    }
+  });
+
+  test("all before zeros is there, wherever they begin", () => {
+    for (let at = 0; at < whole.length; at++) {
+      const bytes = Buffer.from(whole);
+      bytes.fill(0, at);
+      expectCut(bytes, at);
+    }
+    for (const zeros of [1, 7, 8, 9, 4096])
+      expectCut(Buffer.concat([whole, Buffer.alloc(zeros)]), whole.length);
+  });
+
+  test("all before garbage is there", () => {
+    const random = new Random(2);
+    for (let count = 1; count < 100; count++)
+      expectCut(Buffer.concat([whole, random.bytes(count)]), whole.length);
+  });
+});
+
+describe("a log", () => {
+  test("that has grown far beyond what is needed is replaced by what is needed", () => {
+    const disk = new SimulatedDisk(new Random(1));
+    const opened = new Opened(disk);
+    for (let value = 0; value < 20_000; value++) {
+      opened.add({ op: "set", key: `key-${value % 3}`, value });
+      if (value % 100 === 99) opened.turn.run();
+    }
+    expect(disk.bytesOf(NAME).length).toBeLessThan(1200 * 60);
+    expect(disk.list()).toEqual([NAME]);
+    const again = new Opened(disk.crash("power"));
+    expect(text(again.map)).toBe(text(opened.map));
+  });
+
+  test("is on the disk with its name when its first turn has ended", () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const disk = new SimulatedDisk(new Random(seed));
+      const opened = new Opened(disk);
+      opened.add({ op: "set", key: "a", value: 1 });
+      opened.turn.run();
+      expect(new Opened(disk.crash("power")).entries).toHaveLength(1);
+    }
+  });
+
+  test("that could not be written says so, and has lost nothing when it can be", () => {
+    const disk = new SimulatedDisk(new Random(1));
+    const opened = new Opened(disk);
+    opened.add({ op: "set", key: "a", value: 1 });
+    opened.turn.run();
+    disk.capacityBytes = disk.usedBytes + 5;
+    opened.add({ op: "set", key: "b", value: 2 });
+    expect(() => opened.turn.run()).toThrow("ENOSPC");
+    disk.capacityBytes = Number.POSITIVE_INFINITY;
+    opened.add({ op: "set", key: "c", value: 3 });
+    opened.turn.run();
+    expect(text(new Opened(disk.crash("power")).map)).toBe(text(opened.map));
+  });
+});

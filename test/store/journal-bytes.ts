@@ -1,0 +1,58 @@
+/** The bytes of segment files, taken apart and put together again for tests that damage them. */
+import { recordBytes } from "../../src/store/journal-segment.ts";
+import {
+  BLOCK_HEADER_BYTES,
+  type BlockHeader,
+  DELIVERED_BYTES,
+  MESSAGE,
+  readBlock,
+  SETTLED,
+  SETTLED_BYTES,
+  sealBlock,
+} from "../../src/store/segment-format.ts";
+
+export interface Block {
+  readonly start: number;
+  readonly end: number;
+  readonly header: BlockHeader;
+}
+
+/** The valid blocks from the beginning of a file on. */
+export function walkBlocks(bytes: Buffer): Block[] {
+  const blocks: Block[] = [];
+  for (let start = 0; start < bytes.length; ) {
+    const header = readBlock(bytes, start, bytes.length);
+    if (header === undefined) break;
+    blocks.push({ start, end: start + header.bytes, header });
+    start += header.bytes;
+  }
+  return blocks;
+}
+
+export interface Record {
+  readonly type: number;
+  readonly at: number;
+  readonly end: number;
+}
+
+/** The records of a block. */
+export function walkRecords(bytes: Buffer, { start, end }: Block): Record[] {
+  const records: Record[] = [];
+  for (let at = start + BLOCK_HEADER_BYTES; at < end; ) {
+    const type = bytes[at]!;
+    const recordEnd = at + bytesOfRecord(bytes, at, type);
+    records.push({ type, at, end: recordEnd });
+    at = recordEnd;
+  }
+  return records;
+}
+
+function bytesOfRecord(bytes: Buffer, at: number, type: number): number {
+  if (type === MESSAGE) return recordBytes(bytes.readUInt16LE(at + 2), bytes.readUInt32LE(at + 4));
+  return type === SETTLED ? SETTLED_BYTES : DELIVERED_BYTES;
+}
+
+/** Makes the checksum of a changed block right. */
+export function reseal(bytes: Buffer, { start, end, header }: Block): void {
+  sealBlock(bytes, start, end, header);
+}

@@ -1,0 +1,190 @@
+/** The disk that a journal uses follows what is held, whatever stays and whatever passes through; and what it does in trouble. */
+import { describe, expect, test } from "vitest";
+import { Journal, type JournalOptions } from "../../src/store/journal.ts";
+import { recoverJournal } from "../../src/store/journal-recovery.ts";
+import type { Holder } from "../../src/store/message-store.ts";
+import { Turn } from "../../src/turn.ts";
+import { Random } from "../seeded.ts";
+import { SimulatedDisk } from "./simulated-disk.ts";
+
+const SEGMENT_BYTES = 16_384;
+/** Beyond twice what is held. */
+const SPARE_BYTES = 5 * SEGMENT_BYTES;
+const RECORD_BYTES = 28;
+
+const [one, other] = [1, 2].map((id) => ({ id, persists: true })) as [Holder, Holder];
+
+interface Held {
+  readonly position: number;
+  readonly bytes: number;
+  readonly holder: Holder;
+}
+
+class Store {
+  readonly disk: SimulatedDisk;
+  readonly turn = new Turn(() => undefined);
+  readonly troubles: (string | undefined)[] = [];
+  readonly syncErrors: string[] = [];
+  readonly options: JournalOptions;
+  readonly journal: Journal;
+  heldBytes = 0;
+
+  constructor(residentBytesMax = 1 << 20, disk = new SimulatedDisk(new Random(1))) {
+    this.disk = disk;
+    this.options = {
+      disk,
+      turn: this.turn,
+      segmentBytes: SEGMENT_BYTES,
+      residentBytesMax,
+      sync: "always",
+      onSyncFailed: (error) => void this.syncErrors.push(error.message),
+      onWriteTrouble: (error) => void this.troubles.push(error?.message),
+    };
+    this.journal = new Journal(this.options);
+  }
+
+  append(bytes: number, holder: Holder, label = 0): Held {
+    const position = this.journal.append(bytes, [holder], label);
+    const { buffer, offset } = this.journal.locate(position);
+    buffer.fill(bytes, offset, offset + bytes);
+    this.heldBytes += bytes + RECORD_BYTES;
+    return { position, bytes, holder };
+  }
+
+  release({ position, bytes, holder }: Held): void {
+    this.journal.release(position, holder);
+    this.heldBytes -= bytes + RECORD_BYTES;
+  }
+
+  check({ position, bytes }: Held): void {
+    const { buffer, offset } = this.journal.locate(position);
+    const expected = Buffer.alloc(bytes, bytes);
+    expect(buffer.subarray(offset, offset + bytes).equals(expected)).toBe(true);
+  }
+
+  /** Ends the turn, and looks at what is used. */
+  endTurn(): void {
+    this.turn.run();
+    this.disk.completeSyncs();
+    expect(this.journal.usedBytes).toBeLessThanOrEqual(2 * this.heldBytes + SPARE_BYTES);
+    expect(this.disk.usedBytes).toBe(this.journal.usedBytes);
+  }
+
+  told(): { isTold: boolean } {
+    const listener = {
+      isTold: false,
+      onFlushed: (): void => {
+        listener.isTold = true;
+      },
+    };
+    this.journal.afterFlush(listener);
+    return listener;
+  }
+}
+
+describe("the disk that is used stays below twice what is held and a few segments", () => {
+  /** What passes through is settled a little later; what stays is there from the beginning, and in between. */
+  function passThrough(passingBytes: number, stayingBytes: number, turns: number): void {
+    const store = new Store();
+    const staying: Held[] = [];
+    const passing: Held[] = [];
+    for (let turn = 0; turn < turns; turn++) {
+      if (turn % 40 === 0) staying.push(store.append(stayingBytes, one));
+      passing.push(store.append(passingBytes, other));
+      if (passing.length > 10) store.release(passing.shift()!);
+      store.endTurn();
+    }
+    for (const held of [...staying, ...passing]) store.check(held);
+  }
+
+  test("when many messages pass few that stay", () => passThrough(500, 500, 5000));
+
+  test("when large messages pass small ones that stay", () => passThrough(6000, 10, 1000));
+
+  test("when small messages pass large ones that stay", () => passThrough(20, 6000, 5000));
+
+  test("when every message has a segment of its own", () => passThrough(20_000, 10, 500));
+
+  test("when a message is delivered and requeued for ever", () => {
+    const store = new Store();
+    const held = [store.append(100, one), store.append(100, one)];
+    for (let turn = 0; turn < 20_000; turn++) {
+      store.journal.noteDelivered(one.id, held[turn % 2]!.position);
+      store.endTurn();
+    }
+    for (const message of held) store.check(message);
+  });
+
+  test("when a backlog is purged, or worked off from its end", () => {
+    for (const order of ["first", "last"]) {
+      const store = new Store(SEGMENT_BYTES);
+      const held: Held[] = [];
+      for (let message = 0; message < 2000; message++) held.push(store.append(200, one));
+      store.endTurn();
+      for (let count = 0; held.length > 0; count++) {
+        store.release(order === "first" ? held.shift()! : held.pop()!);
+        if (count % 10 === 0) store.endTurn();
+      }
+      store.endTurn();
+    }
+  });
+});
+
+describe("trouble", () => {
+  test("of a disk that is full is told, and whoever waits is told only when there is space again", () => {
+    const store = new Store();
+    const { disk, journal, turn, troubles } = store;
+    store.append(1000, one);
+    disk.capacityBytes = 300;
+    const listener = store.told();
+    turn.run();
+    disk.completeSyncs();
+    expect([listener.isTold, troubles]).toEqual([false, ["ENOSPC: simulated"]]);
+    disk.capacityBytes = 1 << 20;
+    journal.flush();
+    disk.completeSyncs();
+    expect([listener.isTold, troubles]).toEqual([true, ["ENOSPC: simulated", undefined]]);
+  });
+
+  test("of a sync is told, and nobody who waited for it is told that anything is safe", () => {
+    const store = new Store();
+    store.append(100, one);
+    const first = store.told();
+    store.turn.run();
+    store.disk.failing.add("sync");
+    store.disk.completeSyncs();
+    store.disk.failing.clear();
+    const second = store.told();
+    store.turn.run();
+    store.disk.completeSyncs();
+    expect(store.syncErrors).toEqual(["EIO: simulated"]);
+    expect([first.isTold, second.isTold]).toEqual([false, false]);
+  });
+
+  test("of a new segment takes nothing from what was appended before in the same turn", () => {
+    const store = new Store();
+    store.append(10_000, one, 1);
+    const listener = store.told();
+    store.disk.failing.add("open");
+    expect(() => store.append(10_000, one, 2)).toThrow("EIO");
+    store.turn.run();
+    store.disk.completeSyncs();
+    const labels: number[] = [];
+    recoverJournal(new Store(1 << 20, store.disk.crash("power")).options).forEachMessage(
+      (_queueId, _position, label) => void labels.push(label),
+    );
+    expect([listener.isTold, labels]).toEqual([true, [1]]);
+  });
+
+  test("of a sync that is under way when the journal is closed is none", () => {
+    const store = new Store();
+    store.append(100, one);
+    store.told();
+    store.turn.run();
+    store.append(100, one);
+    store.told();
+    store.journal.close();
+    store.disk.completeSyncs();
+    expect([store.syncErrors, store.troubles]).toEqual([[], []]);
+  });
+});
