@@ -19,12 +19,23 @@ export class Turn {
   #sockets: TurnTask[] = [];
   #scheduled = false;
   #flushing = false;
+  #undivided = false;
   readonly #schedule: TurnSchedule;
   readonly #run = (): void => this.run();
 
   /** The default schedule is the check phase, right after the poll phase has handed over every readable socket. */
   constructor(schedule: TurnSchedule = setImmediate) {
     this.#schedule = schedule;
+  }
+
+  /** Does something of which all goes into one flush, or nothing. */
+  undivided<Result>(act: () => Result): Result {
+    this.#undivided = true;
+    try {
+      return act();
+    } finally {
+      this.#undivided = false;
+    }
   }
 
   /** At the end of this turn, before any socket: once per call, so the caller keeps a flag. */
@@ -56,11 +67,11 @@ export class Turn {
   }
 
   /**
-   * Flushes the stores now: for whoever has so much to say that it leaves before the turn ends. False when that is
-   * under way already, and so not done yet.
+   * Flushes the stores now: for whoever has so much to say that it leaves before the turn ends. False when that cannot
+   * be now, because it is under way already or because what is being done must go into one flush.
    */
   flushStores(): boolean {
-    if (this.#flushing) return false;
+    if (this.#flushing || this.#undivided) return false;
     this.#flushing = true;
     // The list grows while it is worked through: a confirm asks its store to tell it when it has flushed.
     try {

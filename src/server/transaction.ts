@@ -40,8 +40,12 @@ export class Transaction {
     this.#settlements.push({ deliveries, outcome });
   }
 
-  /** Lets everything since the last commit or rollback count. False when a queue refused a message. */
+  /** Lets everything since the last commit or rollback count, all of it or nothing. False when a queue refused a message. */
   commit(): boolean {
+    return this.#channel.connection.host.turn.undivided(() => this.#commit());
+  }
+
+  #commit(): boolean {
     const publishes = this.#publishes;
     const settlements = this.#settlements;
     this.#publishes = [];
