@@ -35,6 +35,16 @@ export interface BrokerOptions extends Partial<Settings> {
   readonly log?: Log;
 }
 
+/** What `act` returns; when it throws, `undo` is called first. */
+function orElse<Result>(undo: () => void, act: () => Result): Result {
+  try {
+    return act();
+  } catch (error) {
+    undo();
+    throw error;
+  }
+}
+
 /** How long clients may take to answer the close of a broker that stops. */
 const CLOSE_GRACE_MS = 1000;
 
@@ -84,7 +94,11 @@ export class Broker {
     }
     const folder = dataDir === undefined ? undefined : new FileDisk(dataDir);
     const lock = folder && new FolderLock(folder.folder);
-    const host = new Host({ settings, clock, turn: new Turn(), log, disk: given.disk ?? folder });
+    const release = (): void => lock?.release();
+    const host = orElse(
+      release,
+      () => new Host({ settings, clock, turn: new Turn(), log, disk: given.disk ?? folder }),
+    );
     const connections = new Set<Connection>();
     const server = createServer({ noDelay: true }, (socket: Socket) => {
       const peer = `${socket.remoteAddress}:${socket.remotePort}`;
@@ -96,13 +110,17 @@ export class Broker {
     try {
       await once(server, "listening");
     } catch (error) {
-      host.close();
-      lock?.release();
+      orElse(release, () => host.close());
+      release();
       throw error;
     }
+    // A connection that cannot be accepted, for want of file descriptors say, must not end the broker.
+    server.on("error", (error) =>
+      log.error({ error: error.message }, "a connection could not be accepted"),
+    );
     return new Broker(server, host, connections, () => {
-      host.close();
-      lock?.release();
+      orElse(release, () => host.close());
+      release();
     });
   }
 

@@ -19,7 +19,8 @@ export class Turn {
   #sockets: TurnTask[] = [];
   #scheduled = false;
   #flushing = false;
-  #undivided = false;
+  /** How many acts are under way that may not be divided, one within the other. */
+  #undivided = 0;
   readonly #schedule: TurnSchedule;
   readonly #run = (): void => this.run();
 
@@ -30,11 +31,11 @@ export class Turn {
 
   /** Does something of which all goes into one flush, or nothing. */
   undivided<Result>(act: () => Result): Result {
-    this.#undivided = true;
+    this.#undivided++;
     try {
       return act();
     } finally {
-      this.#undivided = false;
+      this.#undivided--;
     }
   }
 
@@ -58,12 +59,16 @@ export class Turn {
 
   /** Ends the turn now. What a store's task adds still belongs to this turn; what a socket's task adds to the next. */
   run(): void {
-    this.#scheduled = false;
-    this.flushStores();
-    const sockets = this.#sockets;
-    this.#sockets = [];
-    for (const task of sockets) task.endTurn();
-    if (this.#stores.length > 0 || this.#sockets.length > 0) this.#wake();
+    try {
+      this.flushStores();
+      const sockets = this.#sockets;
+      this.#sockets = [];
+      for (const task of sockets) task.endTurn();
+    } finally {
+      // What was asked for meanwhile has been done, but for what a socket's task asked for.
+      this.#scheduled = false;
+      if (this.#stores.length > 0 || this.#sockets.length > 0) this.#wake();
+    }
   }
 
   /**
@@ -71,7 +76,7 @@ export class Turn {
    * be now, because it is under way already or because what is being done must go into one flush.
    */
   flushStores(): boolean {
-    if (this.#flushing || this.#undivided) return false;
+    if (this.#flushing || this.#undivided > 0) return false;
     this.#flushing = true;
     // The list grows while it is worked through: a confirm asks its store to tell it when it has flushed.
     try {

@@ -97,7 +97,7 @@ export class Host {
     const memory = new MemoryStore(turn);
     const recovery = this.#disk && this.#recoverJournal(this.#disk, name);
     const store: MessageStore = recovery ? new DurableStore(memory, recovery.journal) : memory;
-    const vhost = new VirtualHost(name, { store, clock, log });
+    const vhost = new VirtualHost(name, { store, clock, log, turn });
     this.#vhosts.set(name, vhost);
     for (const entry of entries) if (entry.vhost === name) vhost.restore(entry);
     const topology = this.#topology;

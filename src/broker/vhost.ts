@@ -17,6 +17,7 @@ import type { DeadLetterReason, Queue, QueueOwner } from "../queue/queue.ts";
 import { entryBits, REDELIVERED } from "../queue/ready.ts";
 import type { ReceiveMessage } from "../store/journal-recovery.ts";
 import type { MessageStore } from "../store/message-store.ts";
+import type { Turn } from "../turn.ts";
 import { makeDeadLetter } from "./dead-letter.ts";
 import { Exchanges } from "./exchanges.ts";
 import { queueIn } from "./names.ts";
@@ -29,6 +30,7 @@ export interface VirtualHostContext {
   readonly store: MessageStore;
   readonly clock: Clock;
   readonly log: Log;
+  readonly turn: Turn;
 }
 
 /** A message that a queue has dropped and that still has to be published elsewhere. */
@@ -51,6 +53,7 @@ export class VirtualHost implements QueueOwner {
   readonly store: MessageStore;
   readonly clock: Clock;
   readonly #log: Log;
+  readonly #turn: Turn;
   readonly #deadLetter = new Publication();
   readonly #pendingDeaths: PendingDeath[] = [];
   #publishingDeaths = false;
@@ -62,6 +65,7 @@ export class VirtualHost implements QueueOwner {
     this.store = context.store;
     this.clock = context.clock;
     this.#log = context.log;
+    this.#turn = context.turn;
     const record = (entry: TopologyEntry): void => this.#recorder.record(entry);
     this.queues = new Queues(
       name,
@@ -230,7 +234,6 @@ export class VirtualHost implements QueueOwner {
         continue;
       const position = this.#store(publication, [queue]);
       this.deadLetter(queue, position, "maxlen");
-      this.store.release(position, queue);
     }
     if (accepting.length > 0) this.#append(publication, accepting);
   }
@@ -247,7 +250,6 @@ export class VirtualHost implements QueueOwner {
       this.#publishPendingDeaths();
       return;
     }
-    this.store.hold(position);
     this.#pendingDeaths.push({ queue, position, reason });
   }
 
@@ -258,26 +260,31 @@ export class VirtualHost implements QueueOwner {
     let published = 0;
     // The list grows while it is worked through.
     while (published < pending.length && published < DEATHS_AT_ONCE_MAX) {
-      const next = pending[published++]!;
-      this.#tryPublishDeath(next);
-      this.store.letGo(next.position);
+      this.#tryPublishDeath(pending[published++]!);
     }
     pending.splice(0, published);
     this.#publishingDeaths = false;
     if (pending.length > 0) this.clock.setTimer(0, () => this.#publishPendingDeaths());
   }
 
-  /** A dead letter that cannot be made is lost, and said so: nothing else may suffer from it. */
+  /**
+   * The copy and the end of the original go into one flush. A dead letter that cannot be made is lost, and said so:
+   * nothing else may suffer from it.
+   */
   #tryPublishDeath(death: PendingDeath): void {
-    try {
-      this.#publishDeath(death);
-    } catch (error) {
-      if (error instanceof AssertionError) throw error;
-      this.#log.error(
-        { vhost: this.name, queue: death.queue.name, error },
-        "a dead letter could not be published",
-      );
-    }
+    const { queue, position } = death;
+    this.#turn.undivided(() => {
+      try {
+        this.#publishDeath(death);
+      } catch (error) {
+        if (error instanceof AssertionError) throw error;
+        this.#log.error(
+          { vhost: this.name, queue: queue.name, error },
+          "a dead letter could not be published",
+        );
+      }
+      this.store.release(position, queue);
+    });
   }
 
   #publishDeath({ queue, position, reason }: PendingDeath): void {

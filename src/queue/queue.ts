@@ -17,7 +17,7 @@ export type DeadLetterReason = "rejected" | "expired" | "maxlen";
 
 /** Who has queues: declared here, implemented by the virtual host. */
 export interface QueueOwner {
-  /** Publishes a copy of the message to the queue's dead-letter exchange; the queue lets go of the original after it. */
+  /** Publishes a copy of the message to the queue's dead-letter exchange, and then releases the original for the queue. */
   deadLetter(queue: Queue, position: number, reason: DeadLetterReason): void;
   /** The queue has outlived its use: its last consumer has left, or nobody used it for `x-expires`. */
   queueUnused(queue: Queue): void;
@@ -200,8 +200,8 @@ export class Queue implements Holder {
 
   /** A delivered message is refused for good. */
   reject(position: number): void {
-    this.#deadLetter(position, "rejected");
-    this.settle(position);
+    this.unackedCount--;
+    this.#discard(position, "rejected");
   }
 
   /** A delivered message comes back to its place. `dispatch` is for the caller to call when all have come back. */
@@ -270,17 +270,20 @@ export class Queue implements Holder {
     if (this.settings.expiresMs !== undefined) this.#usedAtMs = this.#clock.now();
   }
 
-  #deadLetter(position: number, reason: DeadLetterReason): void {
-    if (this.settings.deadLetterExchange !== undefined && !this.deleted)
+  /** A message leaves for good: as a dead letter if the queue has an exchange for them. */
+  #discard(position: number, reason: DeadLetterReason): void {
+    if (this.settings.deadLetterExchange !== undefined && !this.deleted) {
       this.#owner.deadLetter(this, position, reason);
+    } else {
+      this.#store.release(position, this);
+    }
   }
 
   /** The first ready message leaves as a dead letter. */
   #dropFirst(reason: DeadLetterReason): void {
     const { position } = this.#ready;
     this.#ready.shift();
-    this.#deadLetter(position, reason);
-    this.#store.release(position, this);
+    this.#discard(position, reason);
   }
 
   #dropExcess(): void {

@@ -134,7 +134,10 @@ export class FileDisk implements Disk {
   }
 
   subfolder(name: string): FileDisk {
-    return new FileDisk(join(this.folder, name));
+    const isNew = !this.list().includes(name);
+    const folder = new FileDisk(join(this.folder, name));
+    if (isNew) this.syncFolder();
+    return folder;
   }
 
   freeBytes(): number {

@@ -5,7 +5,7 @@
  * own id in the file counts as gone too.
  */
 
-import { closeSync, openSync, readFileSync, realpathSync, unlinkSync, writeSync } from "node:fs";
+import { linkSync, readFileSync, realpathSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 function isAlive(processId: number): boolean {
@@ -35,9 +35,7 @@ export class FolderLock {
     if (ownedHere.has(folder)) throw locked(folder, process.pid);
     for (;;) {
       try {
-        const descriptor = openSync(this.#path, "wx", 0o600);
-        writeSync(descriptor, `${process.pid}\n`);
-        closeSync(descriptor);
+        this.#take();
         ownedHere.add(folder);
         return;
       } catch (error) {
@@ -46,6 +44,17 @@ export class FolderLock {
       const owner = Number.parseInt(readFileSync(this.#path, "utf8"), 10);
       if (owner > 0 && isAlive(owner)) throw locked(folder, owner);
       unlinkSync(this.#path);
+    }
+  }
+
+  /** The file appears with the id in it, so that nobody takes it for a lock without an owner. */
+  #take(): void {
+    const own = `${this.#path}.${process.pid}`;
+    writeFileSync(own, `${process.pid}\n`, { mode: 0o600 });
+    try {
+      linkSync(own, this.#path);
+    } finally {
+      unlinkSync(own);
     }
   }
 

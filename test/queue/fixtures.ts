@@ -103,6 +103,7 @@ export class Bench implements QueueOwner {
     const body = this.body(queue, position);
     this.deaths.push({ body, reason, atMs: this.nowMs });
     this.onDeath?.(queue, body);
+    this.store.release(position, queue);
   }
 
   queueUnused(queue: Queue): void {
