@@ -27,14 +27,6 @@ export class DurableStore implements MessageStore {
     return this.#of(position).locate(position);
   }
 
-  hold(position: number): void {
-    this.#of(position).hold(position);
-  }
-
-  letGo(position: number): void {
-    this.#of(position).letGo(position);
-  }
-
   release(position: number, holder: Holder): void {
     this.#of(position).release(position, holder);
   }

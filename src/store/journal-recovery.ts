@@ -9,14 +9,13 @@
 
 import type { Disk } from "./disk.ts";
 import { Journal, type JournalOptions, segmentFileName } from "./journal.ts";
-import { JournalSegment, recordBytes } from "./journal-segment.ts";
+import { JournalSegment, queuesOf, recordBytes } from "./journal-segment.ts";
 import {
   BLOCK_HEADER_BYTES,
   type BlockHeader,
   DELIVERED,
   DELIVERED_BYTES,
   MESSAGE,
-  MESSAGE_HEADER_BYTES,
   ordinalOf,
   readBlock,
   SETTLED,
@@ -380,11 +379,8 @@ class Reader {
 
   #message(records: Records, view: DataView, at: number, blockStart: number): number {
     const { segment } = records;
-    const count = view.getUint16(at + 2, true);
-    const queues: number[] = [];
-    for (let index = 0; index < count; index++) {
-      queues.push(view.getUint32(at + MESSAGE_HEADER_BYTES + 4 * index, true));
-    }
+    const queues = queuesOf({ view }, at);
+    const count = queues.length;
     const bytes = recordBytes(count, view.getUint32(at + 4, true));
     const ordinal = segment.add(blockStart + at, bytes, count);
     const known = view.getFloat64(at + 16, true);

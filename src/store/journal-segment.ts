@@ -185,7 +185,7 @@ export function recordBytes(queues: number, messageBytes: number): number {
 }
 
 /** The durable queues that took the message whose record begins at `recordAt`. */
-export function queuesOf({ view }: JournalSegment, recordAt: number): number[] {
+export function queuesOf({ view }: Pick<JournalSegment, "view">, recordAt: number): number[] {
   const queues: number[] = [];
   const count = view.getUint16(recordAt + 2, true);
   for (let index = 0; index < count; index++) {

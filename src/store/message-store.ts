@@ -37,12 +37,6 @@ export interface MessageStore {
   /** Where a held message is. The answer is good until the next call; the bytes themselves stay as they are for the turn. */
   locate(position: number): Place;
 
-  /** One holder more: for whoever needs the message a little longer than the queue that lets go of it. */
-  hold(position: number): void;
-
-  /** Ends a `hold`. */
-  letGo(position: number): void;
-
   /** `holder` is done with the message; after its last holder the bytes may go. */
   release(position: number, holder: Holder): void;
 
