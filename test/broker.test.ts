@@ -72,7 +72,7 @@ async function tuneOffer(port: number): Promise<MethodArguments<"connection.tune
 }
 
 describe("a broker that starts", () => {
-  test("on port 0 listens where its url says, on loopback", async () => {
+  test("A14 on port 0 listens where its url says, on loopback", async () => {
     const broker = await start();
     expect(broker.port).toBeGreaterThan(0);
     expect(broker.host).toBe("127.0.0.1");
@@ -84,7 +84,7 @@ describe("a broker that starts", () => {
     expect(await drain(channel, "q")).toEqual(["hello"]);
   });
 
-  test("with a user of another name has that one, and no other", async () => {
+  test("A14 with a user of another name has that one, and no other", async () => {
     const broker = await start({ defaultUser: "me@home", defaultPassword: "p/w:d ?" });
     const channel = await confirmChannel(broker.url);
     await channel.assertQueue("q");
@@ -368,7 +368,7 @@ async function traffic(url: string): Promise<string> {
 }
 
 describe("a broker that closes", () => {
-  test("resolves in the midst of traffic, and every client hears why", async () => {
+  test("N25 resolves in the midst of traffic, and every client hears why", async () => {
     const broker = await start();
     const clients = [traffic(broker.url), traffic(broker.url), traffic(broker.url)];
     const probe = await confirmChannel(broker.url);

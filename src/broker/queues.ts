@@ -21,6 +21,11 @@ export interface QueueDeclaration {
 
 const NO_ARGUMENTS: FieldTable = new Map();
 
+/** Whether the queue is to be durable: an exclusive one never is, and may be declared either way [RabbitMQ]. */
+function outlivesConnection({ durable, exclusive }: QueueDeclaration): boolean {
+  return durable && !exclusive;
+}
+
 export class Queues {
   readonly #vhost: string;
   readonly #context: QueueContext;
@@ -90,7 +95,8 @@ export class Queues {
     if (settings.type === "quorum") this.#checkQuorum(givenName, declaration);
     const name = givenName === "" ? generateName("amq.gen-") : givenName;
     const exclusiveOwner = declaration.exclusive ? connection : undefined;
-    const { durable, autoDelete, arguments: args } = declaration;
+    const { autoDelete, arguments: args } = declaration;
+    const durable = outlivesConnection(declaration);
     const queue = new Queue(
       { id: this.#nextId++, name, durable, autoDelete, exclusiveOwner, arguments: args, settings },
       this.#context,
@@ -198,7 +204,7 @@ export class Queues {
     if (existing.exclusiveOwner !== owner) throw this.#locked(existing.name);
     const of = queueIn(this.#vhost, existing.name);
     const properties = [
-      ["durable", declaration.durable, existing.durable],
+      ["durable", outlivesConnection(declaration), existing.durable],
       ["auto_delete", declaration.autoDelete, existing.autoDelete],
     ] as const;
     for (const [property, received, current] of properties) {

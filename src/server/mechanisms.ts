@@ -19,13 +19,13 @@ function invalid(response: Buffer): AmqpError {
   });
 }
 
-/** `authorization id NUL user NUL password`; the first is ignored [RFC 4616; RabbitMQ]. */
+/** `NUL user NUL password`, without the authorization id that RFC 4616 has in front [RabbitMQ]. */
 function plain(response: Buffer): Credentials {
-  const first = response.indexOf(0);
-  const second = response.indexOf(0, first + 1);
-  if (first < 0 || second < 0) throw invalid(response);
+  const second = response.indexOf(0, 1);
+  if (response[0] !== 0 || second < 0 || response.indexOf(0, second + 1) >= 0)
+    throw invalid(response);
   return {
-    userName: response.toString("utf8", first + 1, second),
+    userName: response.toString("utf8", 1, second),
     password: response.subarray(second + 1),
   };
 }

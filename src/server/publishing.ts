@@ -100,8 +100,10 @@ export class Publishing implements TurnTask {
     const publication = this.#publication;
     if (!this.#last.holds(content, this.#vhost.generation)) this.#findExchange(content);
     publication.load(content);
-    this.#checkProperties(publication);
+    this.#readProperties(publication);
     const queues = this.#route(publication);
+    // Only now, for wrong headers CC and BCC come first [RabbitMQ].
+    this.#checkUserId(publication);
     const { transaction } = this.#channel;
     if (transaction === undefined) this.#hand(publication, queues, content.mandatory);
     else transaction.publish(publication, queues, content.mandatory);
@@ -141,16 +143,17 @@ export class Publishing implements TurnTask {
     this.#last.keep(content, this.#vhost.generation);
   }
 
-  #checkProperties(publication: Publication): void {
+  #readProperties(publication: Publication): void {
     const { properties } = publication;
     if (properties.replyTo.start >= 0 && properties.text(properties.replyTo) === REPLY_QUEUE) {
       publication.rewrite({ replyTo: this.#channel.replyQueueName() });
     }
     publication.loadTtl();
-    if (properties.userId.start >= 0) this.#checkUserId(properties.text(properties.userId)!);
   }
 
-  #checkUserId(userId: string): void {
+  #checkUserId({ properties }: Publication): void {
+    if (properties.userId.start < 0) return;
+    const userId = properties.text(properties.userId)!;
     const { user } = this.#channel.connection;
     if (userId === user.name || user.impersonates) return;
     throw new AmqpError(

@@ -111,6 +111,16 @@ test("K11 settling a tag twice closes the channel with 406", async () => {
   );
 });
 
+test("K11 a message that was got without acknowledgements has a tag, which cannot be settled", async () => {
+  const { channel, queue } = await queueOf("1", "2");
+  expect((await get(channel, queue, { noAck: true })).fields.deliveryTag).toBe(1);
+  expect((await get(channel, queue)).fields.deliveryTag).toBe(2);
+  channel.ack(tagged(1));
+  expect((await channelError(channel)).message).toBe(
+    "PRECONDITION_FAILED - unknown delivery tag 1",
+  );
+});
+
 test("K11 multiple needs the tag itself to be outstanding, though lower ones are", async () => {
   const { channel, queue } = await queueOf("1", "2", "3");
   await take(channel, queue, 3);
@@ -138,7 +148,7 @@ test("K11 a tag belongs to its channel", async () => {
   expect(await drain(await connection.createConfirmChannel(), queue)).toEqual([]);
 });
 
-test("K12 a requeued message goes back to its place, marked as redelivered", async () => {
+test("K12 Q38 a requeued message goes back to its place, marked as redelivered", async () => {
   const { channel, queue } = await queueOf("1", "2", "3", "4", "5");
   await take(channel, queue, 3);
   channel.nack(tagged(2));
@@ -147,14 +157,14 @@ test("K12 a requeued message goes back to its place, marked as redelivered", asy
   expect(messages.map(({ fields }) => fields.redelivered)).toEqual([true, false, false]);
 });
 
-test("K12 messages requeued one by one in any order are back in the first order", async () => {
+test("K12 Q38 messages requeued one by one in any order are back in the first order", async () => {
   const { channel, queue } = await queueOf("1", "2", "3", "4", "5", "6");
   await take(channel, queue, 5);
   for (const tag of [4, 1, 5, 2, 3]) channel.reject(tagged(tag));
   expect(texts(await drain(channel, queue))).toEqual(["1", "2", "3", "4", "5", "6"]);
 });
 
-test("K12 a message requeued among requeued ones finds its place between them", async () => {
+test("K12 Q38 a message requeued among requeued ones finds its place between them", async () => {
   const { channel, queue } = await queueOf("1", "2", "3", "4");
   await take(channel, queue, 4);
   channel.nack(tagged(1));
@@ -166,7 +176,7 @@ test("K12 a message requeued among requeued ones finds its place between them", 
   expect(texts(await drain(channel, queue))).toEqual(["2", "3", "4", "5"]);
 });
 
-test("K12 nack with multiple requeues everything up to the tag in order", async () => {
+test("K12 Q38 nack with multiple requeues everything up to the tag in order", async () => {
   const { channel, queue } = await queueOf("1", "2", "3", "4", "5");
   await take(channel, queue, 4);
   channel.nack(tagged(3), true);
@@ -209,7 +219,7 @@ test("K12 a requeued message goes before those that wait for a consumer", async 
   expect([text(again), again.fields.redelivered]).toEqual(["1", true]);
 });
 
-test("H1 closing a channel requeues what it had not settled, in order", async () => {
+test("H1 K12 closing a channel requeues what it had not settled, in order", async () => {
   const { channel, queue } = await queueOf("1", "2", "3", "4");
   const other = await newQueue(channel);
   await send(channel, other, "a", "b");
@@ -224,7 +234,7 @@ test("H1 closing a channel requeues what it had not settled, in order", async ()
   expect(texts(await drain(watcher, other))).toEqual(["a", "b"]);
 });
 
-test("K13 losing a connection requeues what its consumers had, redelivered though never acknowledged", async () => {
+test("K12 K13 losing a connection requeues what its consumers had, redelivered though never acknowledged", async () => {
   const { channel, queue } = await queueOf("1", "2");
   const raw = await RawClient.connect();
   await raw.openChannel(1);

@@ -24,7 +24,7 @@ import {
   send,
   texts,
 } from "./messaging.ts";
-import { bits, RawClient, shortstr, table, typed, u8, u16 } from "./raw-client.ts";
+import { bits, RawClient, shortstr, table, typed, u8, u16, u32, u64 } from "./raw-client.ts";
 
 test("K1 a consumer without a tag gets one made by the server", async () => {
   const channel = await openConfirmChannel();
@@ -133,6 +133,15 @@ test("K1 the number of consumers stands in declare-ok", async () => {
   expect((await channel.checkQueue(queue)).consumerCount).toBe(1);
 });
 
+test("Q34 x-cancel-on-ha-failover and arguments that nobody knows are taken without effect", async () => {
+  const channel = await openConfirmChannel();
+  const queue = await newQueue(channel);
+  const args = { "x-cancel-on-ha-failover": true, "x-nobody-knows": "x" };
+  const inbox = await consume(channel, queue, { arguments: args });
+  await send(channel, queue, "x");
+  expect(texts(await inbox.take(1))).toEqual(["x"]);
+});
+
 /** What a second consumer is told when the first or the second wants the queue for itself. */
 function inExclusiveUse(queue: string) {
   return {
@@ -221,6 +230,33 @@ test("K3 a priority of any integer type is taken", async () => {
   await send(channel, queue, "high");
   expect((await readContent(raw)).body.toString()).toBe("high");
   expect(normal.count).toBe(0);
+});
+
+test("K3 a priority may be as large and as small as 64 bits allow", async () => {
+  const channel = await openConfirmChannel();
+  const queue = await newQueue(channel);
+  const raw = await RawClient.connect();
+  const consumers: [channel: number, priority: bigint][] = [
+    [1, -(2n ** 63n)],
+    [2, 2n ** 63n - 1n],
+    [3, 2n ** 63n - 2n],
+  ];
+  for (const [number, priority] of consumers) {
+    await raw.openChannel(number);
+    await raw.rpc(number, 60, 10, [u32(0), u16(1), bits()]);
+    const args = table({ "x-priority": typed("l", u64(BigInt.asUintN(64, priority))) });
+    await raw.rpc(number, 60, 20, [u16(0), shortstr(queue), shortstr("tag"), bits(), args]);
+  }
+  const highest: number[] = [];
+  for (const body of ["1", "2", "3"]) {
+    await send(channel, queue, body);
+    const delivery = await raw.readFrame();
+    highest.push(delivery?.channel ?? 0);
+    // Header and body.
+    await raw.readFrame();
+    await raw.readFrame();
+  }
+  expect(highest).toEqual([2, 3, 1]);
 });
 
 test("K3 a priority that is no integer closes the channel with 406", async () => {

@@ -41,7 +41,7 @@ async function returned(
   return messages;
 }
 
-test("P3 an unknown exchange closes the channel with 404", async () => {
+test("N19 P3 an unknown exchange closes the channel with 404", async () => {
   const exchange = unique("missing");
   expect(await publishRefused(exchange, "key")).toEqual({
     code: 404,
@@ -92,7 +92,7 @@ test("P4 only the messages that were not routed come back, in their order", asyn
   expect(texts(await drain(channel, queue))).toEqual([queue, queue, queue]);
 });
 
-test("P4 a message that the alternate exchange takes counts as routed", async () => {
+test("P4 X15 a message that the alternate exchange takes counts as routed", async () => {
   const channel = await openChannel();
   const queue = await newQueue(channel);
   const alternateExchange = await newFanout(channel, queue);
@@ -136,7 +136,7 @@ test("P5 immediate closes the connection with 540, even when the exchange is mis
   });
 });
 
-test("P6 properties that are set arrive, properties that are not stay absent", async () => {
+test("A13 P6 properties that are set arrive, properties that are not stay absent", async () => {
   const channel = await openChannel();
   const queue = await newQueue(channel);
   const properties = {
@@ -221,6 +221,32 @@ test("A13 a user-id other than the user's closes the channel with 406", async ()
 test("P1 the exchange is looked up before the properties are checked", async () => {
   const wrong = { userId: "somebody", expiration: "abc" };
   expect((await publishRefused(unique("missing"), "key", wrong)).code).toBe(404);
+});
+
+test("P1 internal exchanges are told from others before the properties are checked", async () => {
+  const channel = await openChannel();
+  const exchange = unique("internal");
+  await channel.assertExchange(exchange, "fanout", { internal: true });
+  const wrong = { userId: "somebody", expiration: "abc", replyTo: "amq.rabbitmq.reply-to" };
+  expect((await publishRefused(exchange, "key", wrong)).message).toBe(
+    `ACCESS_REFUSED - cannot publish to internal exchange '${exchange}' in vhost '/'`,
+  );
+});
+
+test("P1 of a wrong CC and a wrong user-id, one is named", async () => {
+  const { message } = await publishRefused("", "key", {
+    userId: "somebody",
+    headers: { CC: "not a list" },
+  });
+  expect(message).toContain((await isOldRabbitMQ()) ? "user_id property" : "invalid message");
+});
+
+test("P1 of a reply-to without its consumer and a wrong expiration, one is named", async () => {
+  const { message } = await publishRefused("", "key", {
+    replyTo: "amq.rabbitmq.reply-to",
+    expiration: "abc",
+  });
+  expect(message).toContain("fast reply consumer does not exist");
 });
 
 test("P1 of a wrong expiration and a wrong user-id, one is named", async () => {

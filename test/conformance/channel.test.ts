@@ -45,7 +45,7 @@ test("H1 channel.open-ok carries an empty long string", async () => {
   expect((await raw.rpc(7, 20, 10, shortstr(""))).rest()).toEqual(longstr(""));
 });
 
-test("H1 closing a channel puts its unacknowledged messages back in order, as redelivered", async () => {
+test("H1 K12 K13 closing a channel puts its unacknowledged messages back in order, as redelivered", async () => {
   const { connection } = await connect();
   const channel = await connection.createChannel();
   const queue = unique("requeued");
@@ -146,12 +146,27 @@ test("H4 a passive declaration counts, and so does one of a server-named queue",
   expect(await getBody(channel, "")).toBe("named");
 });
 
+test("H4 a passive declare of an empty name looks for a queue of that name", async () => {
+  const channel = await openChannel();
+  await channel.assertQueue(unique("last"));
+  expect(await refused(channel, channel.checkQueue(""))).toMatchObject({
+    code: 404,
+    message: "NOT_FOUND - no queue '' in vhost '/'",
+  });
+});
+
 test.each<[string, number, number, Buffer[]]>([
   [
     "queue.bind",
     50,
     20,
     [u16(0), shortstr(""), shortstr("amq.direct"), shortstr(""), bits(), table()],
+  ],
+  [
+    "queue.unbind",
+    50,
+    50,
+    [u16(0), shortstr(""), shortstr("amq.direct"), shortstr("key"), table()],
   ],
   ["queue.purge", 50, 30, [u16(0), shortstr(""), bits()]],
   ["queue.delete", 50, 40, [u16(0), shortstr(""), bits()]],
@@ -201,6 +216,27 @@ test("H5 with nowait there is no answer, and the request is carried out", async 
   raw.sendMethod(1, 50, 40, [u16(0), shortstr(queue), bits(false, false, true)]);
   raw.sendMethod(1, 50, 10, declare(queue, PASSIVE));
   expect(await raw.expectChannelClose(1)).toMatchObject({ code: 404, classId: 50, methodId: 10 });
+});
+
+test("H5 bindings of exchanges can be made and undone with nowait", async () => {
+  const [source, queue] = [unique("source"), unique("queue")];
+  const channel = await openChannel();
+  await channel.assertExchange(source, "fanout");
+  const destination = unique("destination");
+  await channel.assertExchange(destination, "fanout");
+  await channel.assertQueue(queue);
+  await channel.bindQueue(queue, destination, "");
+  const raw = await RawClient.connect();
+  await raw.openChannel(1);
+  const ends = [shortstr(destination), shortstr(source), shortstr(""), bits(true), table()];
+  const publish = Buffer.concat([publishFrame(1, source, ""), headerFrame(1, 0)]);
+  raw.sendMethod(1, 40, 30, [u16(0), ...ends]);
+  raw.send(publish);
+  raw.sendMethod(1, 40, 40, [u16(0), ...ends]);
+  raw.send(publish);
+  // The first answer since channel.open-ok.
+  await raw.rpc(1, 20, 20, bits(true));
+  expect(await drain(channel, queue)).toEqual([""]);
 });
 
 test("H5 with nowait an error still closes the channel", async () => {

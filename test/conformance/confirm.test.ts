@@ -123,7 +123,7 @@ test("P8 a confirmed message is in the queue", async () => {
   expect((await watcher.checkQueue(queue)).messageCount).toBe(20);
 });
 
-test("P4 basic.return comes before the ack of the same message", async () => {
+test("P4 P8 basic.return comes before the ack of the same message", async () => {
   const { raw } = await confirming();
   const key = unique("nobody");
   const publish = [u16(0), shortstr(""), shortstr(key), bits(true)];
@@ -250,7 +250,7 @@ test("Q19 acks and nacks of a mixed stream bear the right numbers", async () => 
   expect(nacked.sort((a, b) => a - b)).toEqual(expected);
 });
 
-test("Q19 one queue that rejects is enough for a nack, though the others keep the message", async () => {
+test("P8 Q19 one queue that rejects is enough for a nack, though the others keep the message", async () => {
   const channel = await openConfirmChannel();
   const [takes, rejects] = [await newQueue(channel), await newQueue(channel, REJECT_PUBLISH)];
   const exchange = await newFanout(channel, takes, rejects);
@@ -272,7 +272,7 @@ test("Q19 without confirms a rejected message just disappears", async () => {
   expect(returned).toEqual([]);
 });
 
-test("P3 an unknown exchange closes a confirming channel with 404, and is neither acked nor nacked", async () => {
+test("H8 P3 an unknown exchange closes a confirming channel with 404, and is neither acked nor nacked", async () => {
   const { raw, queue } = await confirming();
   raw.send(publication(queue, "1"));
   expect((await readConfirm(raw)).deliveryTag).toBe(1);
@@ -317,7 +317,7 @@ test("P8 a channel that is not confirming gets no confirms", async () => {
   await raw.rpc(1, 20, 20, bits(true));
 });
 
-test("K11 a confirmed publication is no delivery: its number cannot be settled", async () => {
+test("K11 P8 a confirmed publication is no delivery: its number cannot be settled", async () => {
   const channel = await openConfirmChannel();
   const queue = await newQueue(channel);
   channel.sendToQueue(queue, Buffer.from("x"));

@@ -63,11 +63,26 @@ test("N1 a protocol header of another 0-9 revision is answered with the one that
   await raw.untilEnd();
 });
 
+test("N1 the header of AMQP 0-8 is answered with the one that is spoken, then the end", async () => {
+  const raw = await RawClient.tcp();
+  raw.send(Buffer.from("AMQP\x01\x01\x08\x00", "latin1"));
+  if (await isOldRabbitMQ()) {
+    // RabbitMQ 3.10 still speaks it.
+    const start = await raw.expectMethod(0, 10, 10);
+    expect([start.fields.u8(), start.fields.u8()]).toEqual([8, 0]);
+    return;
+  }
+  expect(await raw.readBytes(8)).toEqual(PROTOCOL_HEADER);
+  await raw.untilEnd();
+});
+
 test.each([
   ["an HTTP request", "GET / HTTP/1.1\r\n\r\n"],
   ["a TLS hello", "\x16\x03\x01\x02\x00\x01\x00\x01"],
   ["AMQP with a letter wrong", "AMQQ\x00\x00\x09\x01"],
   ["AMQP 2.1", "AMQP\x02\x01\x00\x00"],
+  ["AMQP 1.0", "AMQP\x00\x01\x00\x00"],
+  ["AMQP 1.0 with SASL", "AMQP\x03\x01\x00\x00"],
 ])("N1 %s is answered with a protocol header, then the end", async (_what, bytes) => {
   const raw = await RawClient.tcp();
   raw.send(Buffer.from(bytes, "latin1"));
@@ -134,6 +149,23 @@ test("N3 a locale that is not offered is taken all the same", async () => {
   await raw.readTune();
 });
 
+test.each([
+  ["without its first zero byte", "guest\0guest"],
+  ["without its second zero byte", "\0guest"],
+  ["with an authorization id", "me\0guest\0guest"],
+  ["with a zero byte in the password", "\0guest\0guest\0"],
+  ["of nothing", ""],
+])("A1 a PLAIN response %s is a syntax error", async (_what, response) => {
+  const raw = await started();
+  raw.sendMethod(0, 10, 11, [table(), shortstr("PLAIN"), longstr(response), shortstr("en_US")]);
+  await expectRefusal(raw, {
+    code: 502,
+    text: `SYNTAX_ERROR - response <<${[...Buffer.from(response)].join()}>> invalid`,
+    classId: 10,
+    methodId: 11,
+  });
+});
+
 test("A2 AMQPLAIN logs in with a table that has no length in front", async () => {
   const raw = await started();
   const response = table({
@@ -158,7 +190,25 @@ test("A3 a wrong password closes with 403 when the client can be told so", async
   await raw.untilEnd();
 });
 
-test("A3 a wrong password, an unknown mechanism and a malformed response end the connection", async () => {
+test("A2 A3 a name that nobody has is refused in the same words, with the mechanism's name", async () => {
+  const raw = await started();
+  const capabilities = table({ authentication_failure_close: typed("t", u8(1)) });
+  const response = table({
+    LOGIN: typed("S", longstr("nobody")),
+    PASSWORD: typed("S", longstr("guest")),
+  }).subarray(4);
+  raw.sendMethod(0, 10, 11, [
+    table({ capabilities: typed("F", capabilities) }),
+    shortstr("AMQPLAIN"),
+    longstr(response),
+    shortstr("en_US"),
+  ]);
+  expect((await raw.expectClose()).text).toBe(
+    "ACCESS_REFUSED - Login was refused using authentication mechanism AMQPLAIN. For details see the broker logfile.",
+  );
+});
+
+test("A1 A3 a wrong password, an unknown mechanism and a malformed response end the connection", async () => {
   const [password, mechanism, response] = [await started(), await started(), await started()];
   password.startOk({ password: "wrong" });
   mechanism.sendMethod(0, 10, 11, [table(), shortstr("FOO"), longstr("x"), shortstr("en_US")]);

@@ -17,7 +17,7 @@ test("D6 a message that expires in its own dead letter queue is dropped, other q
   expect(await drain(channel, queue)).toEqual([]);
 });
 
-test("D6 a message that is pushed out into the same queue is dropped", async () => {
+test("D6 D9 a message that is pushed out into the same queue is dropped", async () => {
   const channel = await openConfirmChannel();
   const queue = await newQueue(channel, { "x-dead-letter-exchange": "", "x-max-length": 1 });
   await send(channel, queue, "1", "2");

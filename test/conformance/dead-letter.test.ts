@@ -174,6 +174,20 @@ test("D2 dead letters go through exchange bindings and the alternate exchange", 
   expect((await deadLetters.next()).fields).toMatchObject({ exchange, routingKey: queue });
 });
 
+test("D2 X9 an internal exchange takes dead letters", async () => {
+  const channel = await openConfirmChannel();
+  const exchange = unique("internal");
+  await channel.assertExchange(exchange, "fanout", { internal: true });
+  const target = await newQueue(channel);
+  await channel.bindQueue(target, exchange, "");
+  const queue = await newQueue(channel, {
+    "x-dead-letter-exchange": exchange,
+    "x-message-ttl": 0,
+  });
+  await send(channel, queue, "x");
+  expect(text(await (await consume(channel, target, { noAck: true })).next())).toBe("x");
+});
+
 test("D2 a dead letter keeps its body and properties", async () => {
   const channel = await openConfirmChannel();
   const { exchange, deadLetters } = await deadLetterQueue(channel);
@@ -281,7 +295,7 @@ test.each<[Record<string, unknown>, (queue: string) => string]>([
     (queue) =>
       `invalid arg 'x-dead-letter-routing-key' for ${queue}: routing_key_but_no_dlx_defined`,
   ],
-])("Q21 the arguments %j are refused with 406", async (args, reason) => {
+])("Q13 Q21 the arguments %j are refused with 406", async (args, reason) => {
   const channel = await openConfirmChannel();
   const queue = unique("queue");
   expect(await refused(channel, channel.assertQueue(queue, { arguments: args }))).toEqual({

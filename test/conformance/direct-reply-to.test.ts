@@ -192,10 +192,23 @@ test.each(["purge", "get", "consume"])("P13 %s does not find a reply queue", asy
   });
 });
 
-test("P13 a reply queue cannot be bound", async () => {
+test("P13 X17 a reply queue cannot be bound", async () => {
   const { responder, request } = await requested();
-  const bind = responder.bindQueue(request.properties.replyTo, "amq.direct", "key");
-  const { code } = await refused(responder, bind);
+  const { replyTo } = request.properties;
   // RabbitMQ 3 looks for a queue of that name, RabbitMQ 4 knows what it is.
-  expect(code).toBe((await isOldRabbitMQ()) ? 404 : 403);
+  const isOld = await isOldRabbitMQ();
+  const expected = isOld
+    ? { code: 404, message: `NOT_FOUND - no queue '${replyTo}' in vhost '/'` }
+    : {
+        code: 403,
+        message: "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue",
+      };
+  expect(await refused(responder, responder.bindQueue(replyTo, "amq.direct", "key"))).toEqual({
+    ...expected,
+    ...{ classId: 50, methodId: 20 },
+  });
+  const unbinding = await openChannel();
+  const unbind = unbinding.unbindQueue(replyTo, "amq.direct", "key");
+  if (isOld) await unbind;
+  else expect(await refused(unbinding, unbind)).toEqual({ ...expected, classId: 50, methodId: 50 });
 });

@@ -107,7 +107,7 @@ describe("X17 a binding", () => {
     expect(await drain(channel, queue)).toEqual([]);
   });
 
-  test("of another connection's exclusive queue can be neither made nor removed", async () => {
+  test("Q8 of another connection's exclusive queue can be neither made nor removed", async () => {
     const owner = await openChannel();
     const { queue } = await owner.assertQueue("", { exclusive: true });
     await owner.bindQueue(queue, "amq.direct", queue);

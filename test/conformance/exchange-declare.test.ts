@@ -158,6 +158,15 @@ test("X3 an unknown exchange type is refused", async () => {
   expect(await refused(channel, channel.checkExchange(name))).toMatchObject({ code: 404 });
 });
 
+test("X4 X6 the default exchange cannot be looked up either", async () => {
+  const channel = await openChannel();
+  expect(await refused(channel, channel.checkExchange(""))).toEqual({
+    code: 403,
+    message: "ACCESS_REFUSED - operation not permitted on the default exchange",
+    ...DECLARE,
+  });
+});
+
 test("X4 the default exchange cannot be declared or deleted", async () => {
   const message = "ACCESS_REFUSED - operation not permitted on the default exchange";
   const declaring = await openChannel();
@@ -174,7 +183,7 @@ test("X4 the default exchange cannot be declared or deleted", async () => {
   });
 });
 
-test("X4 nothing can be bound to the default exchange or unbound from it", async () => {
+test("X4 X18 nothing can be bound to the default exchange or unbound from it", async () => {
   const queue = unique("queue");
   await (await openChannel()).assertQueue(queue);
   const expected = (classId: number, methodId: number) => ({
@@ -211,6 +220,13 @@ test("X5 names that begin with amq. are reserved, unless the exchange exists", a
     message:
       "PRECONDITION_FAILED - inequivalent arg 'type' for exchange 'amq.topic' in vhost '/': received 'direct' but current is 'topic'",
   });
+});
+
+test("X5 no name that begins with amq. can be deleted, whether it exists or not", async () => {
+  const channel = await openChannel();
+  expect((await refused(channel, channel.deleteExchange("amq.mine"))).message).toBe(
+    "ACCESS_REFUSED - deletion of system exchange 'amq.mine' in vhost '/' not allowed",
+  );
 });
 
 test("X5 the exchanges of the system cannot be deleted", async () => {

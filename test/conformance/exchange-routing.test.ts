@@ -191,12 +191,16 @@ describe("X19 the headers CC and BCC", () => {
     expect(await drain(channel, queue)).toEqual(["m"]);
   });
 
-  test("have to be lists", async () => {
+  test.each<[string, unknown, string]>([
+    ["CC", "not a list", "longstr"],
+    ["CC", true, "bool"],
+    ["BCC", { a: 1 }, "table"],
+  ])("have to be lists: %s may not be %j", async (header, value, type) => {
     const { channel, exchange } = await withExchange("direct");
-    channel.publish(exchange, "to", Buffer.from("m"), { headers: { CC: "not a list" } });
+    channel.publish(exchange, "to", Buffer.from("m"), { headers: { [header]: value } });
     expect(await channelError(channel)).toEqual({
       code: 406,
-      message: 'PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,"CC",longstr}',
+      message: `PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,"${header}",${type}}`,
       classId: 60,
       methodId: 40,
     });

@@ -113,7 +113,7 @@ test("N27 a header's key may be empty, and 255 bytes long", async () => {
   expect(await throughQueue(properties)).toEqual(properties);
 });
 
-test("N27 every property comes back as it was sent, and no other is added", async () => {
+test("A13 N27 P6 every property comes back as it was sent, and no other is added", async () => {
   const properties = Buffer.concat([
     // All fourteen flags; user-id has to be the true one.
     u16(0xfffc),

@@ -455,6 +455,20 @@ test("N19 a reply text is cut to 255 bytes, the last three of them dots", async 
   expect(text).toBe(`NOT_FOUND - no queue '${"q".repeat(255 - 22 - 3)}...`);
 });
 
+test("N19 a reply text is cut between bytes, not between letters", async () => {
+  // Two bytes each: the last one that fits does so with its first byte only.
+  const name = "ü".repeat(127);
+  const raw = await withChannel();
+  raw.sendMethod(1, 50, 10, [u16(0), shortstr(name), bits(true), table()]);
+  const close = await raw.expectMethod(1, 20, 40);
+  close.fields.u16();
+  const text = Buffer.from(`NOT_FOUND - no queue '${name}' in vhost '/'`);
+  const shown = close.fields.rest();
+  expect(shown.subarray(1, 1 + shown.readUInt8())).toEqual(
+    Buffer.concat([text.subarray(0, 252), Buffer.from("...")]),
+  );
+});
+
 test.each<[string, number, Buffer, string, number, number]>([
   ["540", 540, bits(false), "NOT_IMPLEMENTED - active=false", 20, 20],
   ["540", 540, bits(false), "NOT_IMPLEMENTED - requeue=false", 60, 110],

@@ -127,7 +127,7 @@ test("Q18 what is pushed out is dead-lettered, the oldest first", async () => {
   expect(await bodies(channel, queue)).toEqual(["33", "4444"]);
 });
 
-test("Q18 a message that was pushed out is acked to its publisher", async () => {
+test("P8 Q18 a message that was pushed out is acked to its publisher", async () => {
   const channel = await openConfirmChannel();
   const queue = await newQueue(channel, { "x-max-length": 1 });
   for (const body of ["1", "2", "3"]) {
@@ -231,7 +231,7 @@ test.each<[string, unknown, string]>([
   ["x-max-length-bytes", true, '"expected integer, got bool"'],
   ["x-overflow", "explode", "invalid_overflow"],
   ["x-overflow", 1, "{unacceptable_type,byte}"],
-])("Q17 the argument %s: %j is refused with 406", async (key, value, reason) => {
+])("Q13 Q17 the argument %s: %j is refused with 406", async (key, value, reason) => {
   const channel = await openConfirmChannel();
   const queue = unique("queue");
   const request = channel.assertQueue(queue, { arguments: { [key]: value } });

@@ -174,7 +174,7 @@ test.each([
   [256, "{max_value_exceeded,256}"],
   [-1, "{value_negative,-1}"],
   ["5", '"expected integer, got longstr"'],
-])("Q23 x-max-priority %j is refused with 406", async (max, reason) => {
+])("Q13 Q23 x-max-priority %j is refused with 406", async (max, reason) => {
   const channel = await openConfirmChannel();
   const queue = unique("queue");
   const request = channel.assertQueue(queue, { arguments: { "x-max-priority": max } });
@@ -186,7 +186,7 @@ test.each([
   });
 });
 
-test("Q23 the priority of the queue is part of what a declare compares", async () => {
+test("Q2 Q23 the priority of the queue is part of what a declare compares", async () => {
   const { channel, queue } = await priorityQueue();
   const request = channel.assertQueue(queue, { arguments: { "x-max-priority": 5 } });
   expect((await refused(channel, request)).message).toBe(

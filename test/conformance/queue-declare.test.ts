@@ -60,6 +60,33 @@ describe("Q1 declare-ok", () => {
   });
 });
 
+describe("Q1 what is looked at first:", () => {
+  const bad = { "x-message-ttl": "soon" };
+
+  test("a reserved name, before the arguments", async () => {
+    const channel = await openChannel();
+    const request = channel.assertQueue("amq.mine", { arguments: bad });
+    expect((await refused(channel, request)).code).toBe(403);
+  });
+
+  test("whose queue it is, before its properties and arguments", async () => {
+    const owner = await openChannel();
+    const queue = unique("exclusive");
+    await owner.assertQueue(queue, { exclusive: true, autoDelete: true });
+    const channel = await openChannel();
+    expect((await refused(channel, channel.assertQueue(queue, { arguments: bad }))).code).toBe(405);
+  });
+
+  test("what the existing queue has, and no argument's value", async () => {
+    const channel = await openChannel();
+    const queue = unique("existing");
+    await channel.assertQueue(queue);
+    expect(
+      (await refused(channel, channel.assertQueue(queue, { arguments: bad }))).message,
+    ).toContain("inequivalent arg 'x-message-ttl'");
+  });
+});
+
 describe("Q2 declaring a queue again", () => {
   test.each<[string, Options.AssertQueue, Options.AssertQueue, string]>([
     ["durable", { durable: false }, { durable: true }, "received 'true' but current is 'false'"],
@@ -186,6 +213,34 @@ describe("Q2 declaring a queue again", () => {
   });
 });
 
+test.each([
+  ["array", typed("A", longstr(""))],
+  ["binary", typed("x", longstr(""))],
+  ["bool", typed("t", u8(1))],
+  ["byte", typed("b", u8(1))],
+  ["decimal", typed("D", Buffer.concat([u8(1), u32(1)]))],
+  ["double", typed("d", u64(0))],
+  ["float", typed("f", u32(0))],
+  ["long", typed("l", u64(1))],
+  ["short", typed("s", u16(1))],
+  ["signedint", typed("I", u32(1))],
+  ["table", typed("F", table())],
+  ["timestamp", typed("T", u64(1))],
+  ["unsignedbyte", typed("B", u8(1))],
+  ["unsignedint", typed("i", u32(1))],
+  ["unsignedshort", typed("u", u16(1))],
+  ["void", typed("V")],
+])("Q3 the type %s has this name in error texts", async (type, value) => {
+  const raw = await RawClient.connect();
+  await raw.openChannel(1);
+  const queue = unique("typed");
+  const args = table({ "x-overflow": value });
+  raw.sendMethod(1, 50, 10, [u16(0), shortstr(queue), bits(), args]);
+  expect((await raw.expectChannelClose(1)).text).toBe(
+    `PRECONDITION_FAILED - invalid arg 'x-overflow' for queue '${queue}' in vhost '/': {unacceptable_type,${type}}`,
+  );
+});
+
 describe("Q4 a queue declared without a name", () => {
   test("gets one that begins with amq.gen- and is used nowhere else", async () => {
     const channel = await openChannel();
@@ -256,7 +311,24 @@ describe("Q12 arguments", () => {
     await channel.assertQueue(unique("unknown"), options);
   });
 
-  test("of another type of queue are refused", async () => {
+  test.each<[string, unknown]>([
+    ["x-delivery-limit", 5],
+    ["x-dead-letter-strategy", "at-least-once"],
+    ["x-quorum-initial-group-size", 1],
+    ["x-max-in-memory-length", 1],
+  ])("of quorum queues are refused for classic ones: %s", async (key, value) => {
+    const channel = await openChannel();
+    const queue = unique("classic");
+    expect(
+      await refused(channel, channel.assertQueue(queue, { arguments: { [key]: value } })),
+    ).toEqual({
+      code: 406,
+      message: `PRECONDITION_FAILED - invalid arg '${key}' for queue '${queue}' in vhost '/' of queue type rabbit_classic_queue`,
+      ...DECLARE,
+    });
+  });
+
+  test("QQ4 of another type of queue are refused", async () => {
     const channel = await openChannel();
     const queue = unique("quorum");
     const options = { arguments: { "x-queue-type": "quorum", "x-max-priority": 5 } };
@@ -344,7 +416,7 @@ describe("Q13 an argument out of its range is refused:", () => {
   });
 });
 
-describe("Q14 a quorum queue", () => {
+describe("Q14 QQ1 a quorum queue", () => {
   test.each<[string, Options.AssertQueue]>([
     ["non-durable", { durable: false }],
     ["auto-delete", { autoDelete: true }],
@@ -360,7 +432,7 @@ describe("Q14 a quorum queue", () => {
     expect(await refused(channel, request)).toEqual({ code: 406, message, ...DECLARE });
   });
 
-  test("cannot be named by the server", async () => {
+  test("Q4 cannot be named by the server", async () => {
     const channel = await openChannel();
     const request = channel.assertQueue("", { arguments: { "x-queue-type": "quorum" } });
     expect(await refused(channel, request)).toEqual({

@@ -106,6 +106,14 @@ describe("Q8 an exclusive queue", () => {
     });
   });
 
+  test("is durable for nobody: it can be declared again with the flag and without", async () => {
+    const channel = await openChannel();
+    const queue = unique("exclusive");
+    await channel.assertQueue(queue, { exclusive: true, durable: true });
+    await channel.assertQueue(queue, { exclusive: true, durable: false });
+    await channel.assertQueue(queue, { exclusive: true, durable: true });
+  });
+
   test("cannot be made of one that is not", async () => {
     const channel = await openChannel();
     const queue = unique("shared");
@@ -221,7 +229,7 @@ describe("Q10 queue.delete", () => {
     expect(await channel.deleteQueue(unused, { ifUnused: true })).toEqual({ messageCount: 1 });
   });
 
-  test("cancels the queue's consumers and tells them so", async () => {
+  test("K6 cancels the queue's consumers and tells them so", async () => {
     const queue = unique("deleted");
     const [consumer, other] = [await openChannel(), await openChannel()];
     await consumer.assertQueue(queue);
@@ -233,7 +241,7 @@ describe("Q10 queue.delete", () => {
     await consume(consumer, queue, { consumerTag: inbox.consumerTag });
   });
 
-  test("tells nobody who did not say that he understands basic.cancel", async () => {
+  test("K6 tells nobody who did not say that he understands basic.cancel", async () => {
     const queue = unique("deleted");
     const raw = await RawClient.connect();
     await raw.openChannel(1);
@@ -247,7 +255,7 @@ describe("Q10 queue.delete", () => {
   test.each([
     ["if-unused", bits(true)],
     ["if-empty", bits(false, true)],
-  ])("with %s is not implemented for quorum queues", async (flag, flags) => {
+  ])("QQ4 with %s is not implemented for quorum queues", async (flag, flags) => {
     const queue = unique("quorum");
     const { connection } = await connect();
     const channel = await connection.createChannel();

@@ -95,7 +95,7 @@ test("Q25 a later consumer of higher priority does not take over from the active
   expect(later.count).toBe(0);
 });
 
-test("Q25 an exclusive consumer is refused, even as the first", async () => {
+test("K2 Q25 an exclusive consumer is refused, even as the first", async () => {
   const channel = await openConfirmChannel();
   const queue = await newQueue(channel, SINGLE_ACTIVE);
   expect(await refused(channel, consume(channel, queue, { exclusive: true }))).toEqual({
@@ -113,7 +113,7 @@ test("Q25 basic.get still takes a message", async () => {
   expect(text(await get(channel, queue))).toBe("x");
 });
 
-test("Q25 the argument has to be a boolean", async () => {
+test("Q13 Q25 the argument has to be a boolean", async () => {
   const channel = await openConfirmChannel();
   const queue = unique("queue");
   const request = channel.assertQueue(queue, { arguments: { "x-single-active-consumer": "yes" } });

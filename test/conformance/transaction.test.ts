@@ -7,11 +7,14 @@ import { getBody, openChannel, unique, untilReady } from "./harness.ts";
 import {
   bits,
   headerFrame,
+  longstr,
   publishFrame,
   RawClient,
   shortstr,
   table,
+  typed,
   u16,
+  u32,
   u64,
 } from "./raw-client.ts";
 
@@ -212,6 +215,47 @@ test.each<[string, [number, number][], string]>([
     classId,
     methodId,
   });
+});
+
+test("H6 a publication that a queue refuses makes the commit fail, and the others count", async () => {
+  const { raw, queue } = await transactional();
+  const full = unique("full");
+  const args = table({
+    "x-max-length": typed("I", u32(0)),
+    "x-overflow": typed("S", longstr("reject-publish")),
+  });
+  await raw.rpc(1, 50, 10, [u16(0), shortstr(full), bits(), args]);
+  publish(raw, queue);
+  publish(raw, full);
+  publish(raw, queue);
+  raw.sendMethod(1, 90, 20);
+  expect(await raw.expectChannelClose(1)).toEqual({
+    code: 406,
+    text: "PRECONDITION_FAILED - partial tx completion",
+    classId: 90,
+    methodId: 20,
+  });
+  await raw.openChannel(1);
+  expect(await takeAll(raw, queue)).toBe(2);
+});
+
+test("H6 at the commit publications come before rejections", async () => {
+  const queue = unique("queue");
+  const channel = await openChannel();
+  // What is rejected comes back as the last message.
+  await channel.assertQueue(queue, { deadLetterExchange: "" });
+  channel.sendToQueue(queue, Buffer.from("rejected"));
+  await untilReady(queue, 1);
+  const raw = await RawClient.connect();
+  await raw.openChannel(1);
+  await raw.rpc(1, 90, 10);
+  const tag = (await get(raw, queue)) ?? 0n;
+  raw.sendMethod(1, 60, 90, [u64(tag), bits(false)]);
+  publish(raw, queue);
+  await commit(raw);
+  await untilReady(queue, 2);
+  expect(await getBody(channel, queue)).toBe("");
+  expect(await getBody(channel, queue)).toBe("rejected");
 });
 
 test("H6 in a transaction of many messages all arrive, in order", async () => {

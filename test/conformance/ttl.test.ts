@@ -180,7 +180,7 @@ test.each([
   ["20", '"expected integer, got longstr"'],
   [1.5, '"expected integer, got double"'],
   [315_360_000_001, "{value_too_large,315360000001}"],
-])("Q15 x-message-ttl %j is refused with 406", async (ttl, reason) => {
+])("Q13 Q15 x-message-ttl %j is refused with 406", async (ttl, reason) => {
   const channel = await openConfirmChannel();
   const queue = unique("queue");
   const request = channel.assertQueue(queue, { arguments: { "x-message-ttl": ttl } });
@@ -257,7 +257,7 @@ test.each([
   [0, "{value_zero,0}"],
   [-1, "{value_negative,-1}"],
   ["20", '"expected integer, got longstr"'],
-])("Q16 x-expires %j is refused with 406", async (expires, reason) => {
+])("Q13 Q16 x-expires %j is refused with 406", async (expires, reason) => {
   const channel = await openConfirmChannel();
   const queue = unique("queue");
   const request = channel.assertQueue(queue, { arguments: { "x-expires": expires } });

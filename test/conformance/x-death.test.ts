@@ -43,7 +43,7 @@ async function retryQueues(channel: ConfirmChannel, ttlMs: number) {
   return { work, retry, inbox: await consume(channel, work) };
 }
 
-test("D3 the first death is written in these bytes, after the message's own headers", async () => {
+test("D3 D4 the first death is written in these bytes, after the message's own headers", async () => {
   const channel = await openConfirmChannel();
   const target = await newQueue(channel);
   const exchange = await newFanout(channel, target);
@@ -104,7 +104,7 @@ test("D3 the headers of a dead letter come sorted by key", async () => {
   expect(properties.headers).toMatchObject({ z: 1, m: 2, "x-custom": 3, a: 4 });
 });
 
-test("D3 a death names the exchange and the routing keys of the publication, with CC but without BCC", async () => {
+test("D3 D4 a death names the exchange and the routing keys of the publication, with CC but without BCC", async () => {
   const channel = await openConfirmChannel();
   const { exchange, deadLetters } = await deadLetterQueue(channel);
   const queue = await newQueue(channel, {
@@ -154,7 +154,7 @@ test("D3 the expiration is removed for whatever reason the message died", async 
   expect(deaths(dead)).toMatchObject([{ reason: "rejected", "original-expiration": "60000" }]);
 });
 
-test("D3 deaths in several queues are listed, the latest first", async () => {
+test("D3 D4 deaths in several queues are listed, the latest first", async () => {
   const channel = await openConfirmChannel();
   const { exchange, deadLetters } = await deadLetterQueue(channel);
   const second = await newQueue(channel, { "x-dead-letter-exchange": exchange });
@@ -214,7 +214,7 @@ test("D3 another reason in the same queue is another death", async () => {
   expect(path(await deadLetters.next())).toEqual([`${queue} maxlen 1`, `${queue} rejected 1`]);
 });
 
-test("D3 repeated deaths are counted, the latest in front", async () => {
+test("D3 D4 repeated deaths are counted, the latest in front", async () => {
   const channel = await openConfirmChannel();
   const { work, retry, inbox } = await retryQueues(channel, 20);
   await send(channel, work, "x");

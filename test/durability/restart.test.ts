@@ -6,7 +6,7 @@ import { Random } from "../seeded.ts";
 import { drain, drainTexts, KeptBroker, numbered, readyCount, sendTexts } from "./kept-broker.ts";
 import { transaction } from "./transactional.ts";
 
-describe("persistent messages", () => {
+describe("Q36 persistent messages", () => {
   test("come back whole, in order: properties, headers and bodies of every size", async () => {
     const broker = await KeptBroker.start();
     const channel = await broker.channel();
@@ -68,7 +68,7 @@ describe("persistent messages", () => {
     expect(await drainTexts(again, "c")).toEqual(["one"]);
   });
 
-  test("leave in order of priority after a restart", async () => {
+  test("Q23 leave in order of priority after a restart", async () => {
     const broker = await KeptBroker.start();
     const channel = await broker.channel();
     await channel.assertQueue("q", { maxPriority: 5 });
@@ -119,8 +119,8 @@ describe("persistent messages", () => {
   });
 });
 
-describe("messages that nobody promised to keep", () => {
-  test("are gone: transient ones, those of transient and of exclusive queues", async () => {
+describe("Q36 messages that nobody promised to keep", () => {
+  test("Q7 Q8 are gone: transient ones, those of transient and of exclusive queues", async () => {
     const broker = await KeptBroker.start();
     const channel = await broker.channel();
     await channel.assertQueue("durable");
@@ -153,7 +153,7 @@ describe("messages that nobody promised to keep", () => {
   });
 });
 
-describe("delivered messages", () => {
+describe("K13 delivered messages", () => {
   test("come back as redelivered unless they were acked, those behind them as they were", async () => {
     const broker = await KeptBroker.start();
     const channel = await broker.channel();
@@ -249,7 +249,7 @@ describe("delivered messages", () => {
   });
 });
 
-describe("what is gone stays gone", () => {
+describe("Q36 what is gone stays gone", () => {
   test("after a purge and after a delete, also under the same name again", async () => {
     const broker = await KeptBroker.start();
     const channel = await broker.channel();
@@ -287,7 +287,7 @@ describe("what is gone stays gone", () => {
   });
 });
 
-describe("time to live", () => {
+describe("Q15 time to live", () => {
   test("runs on while the broker is stopped: the message's own and the queue's", async () => {
     const clock = new VirtualClock();
     const broker = await KeptBroker.start({ clock });
@@ -364,7 +364,7 @@ describe("time to live", () => {
 });
 
 describe("dead letters and transactions", () => {
-  test("dead letters are where they went, with what is written on them", async () => {
+  test("D3 dead letters are where they went, with what is written on them", async () => {
     const broker = await KeptBroker.start();
     const channel = await broker.channel();
     await channel.assertExchange("dlx", "topic");
@@ -389,7 +389,7 @@ describe("dead letters and transactions", () => {
     expect(await drainTexts(again, "target")).toEqual(["n0"]);
   });
 
-  test("a committed transaction is there, one that was not committed or was rolled back is not", async () => {
+  test("H6 a committed transaction is there, one that was not committed or was rolled back is not", async () => {
     const broker = await KeptBroker.start();
     const setup = await broker.channel();
     await setup.assertQueue("q");

@@ -16,7 +16,7 @@ async function refused(
   await expect(channel.assertQueue(queue, options)).rejects.toThrow(text);
 }
 
-describe("durable queues", () => {
+describe("Q7 durable queues", () => {
   const queues: Record<string, Options.AssertQueue> = {
     plain: {},
     limited: {
@@ -73,7 +73,7 @@ describe("durable queues", () => {
   });
 });
 
-describe("exchanges and bindings", () => {
+describe("X10 exchanges and bindings", () => {
   test("come back: types, arguments, every kind of binding", async () => {
     const broker = await KeptBroker.start();
     const channel = await broker.channel();
