@@ -103,6 +103,19 @@ test("P4 X15 a message that the alternate exchange takes counts as routed", asyn
   expect(message?.fields).toMatchObject({ exchange, routingKey: "key" });
 });
 
+test("P4 X16 bound exchanges count, when they route", async () => {
+  const channel = await openChannel();
+  const queue = await newQueue(channel);
+  const [front, back] = [await newFanout(channel), unique("back")];
+  await channel.assertExchange(back, "direct");
+  await channel.bindExchange(back, front, "");
+  await channel.bindQueue(queue, back, "routed");
+  const messages = await returned(channel, front, ["routed", "not routed"]);
+  expect(texts(messages)).toEqual(["not routed"]);
+  expect(messages[0]?.fields).toMatchObject({ exchange: front });
+  expect(texts(await drain(channel, queue))).toEqual(["routed"]);
+});
+
 test("P4 an empty message comes back empty", async () => {
   const raw = await RawClient.connect();
   await raw.openChannel(1);
@@ -216,6 +229,13 @@ test("A13 a user-id other than the user's closes the channel with 406", async ()
     message:
       "PRECONDITION_FAILED - user_id property set to 'somebody' but authenticated user was 'guest'",
   });
+});
+
+test("P1 the size is looked at before the exchange", { timeout: 60_000 }, async ({ skip }) => {
+  skip(await isOldRabbitMQ(), "it takes more than 128 MiB to see it");
+  const channel = await openChannel();
+  channel.publish(unique("missing"), "", Buffer.alloc(16 * 1024 * 1024 + 1));
+  expect((await channelError(channel)).message).toContain("is larger than configured max size");
 });
 
 test("P1 the exchange is looked up before the properties are checked", async () => {

@@ -101,6 +101,37 @@ test("N27 the type L is taken for a signed 64-bit number", async () => {
   expect([headers("L"), headers("l")]).toContainEqual(await throughQueue(headers("L")));
 });
 
+test.each<[string, Buffer, string]>([
+  ["b", u8(0x80), "-128"],
+  ["s", u16(0x8000), "-32768"],
+  ["I", u32(0x8000_0000), "-2147483648"],
+  ["l", u64(2n ** 64n - 5n), "-5"],
+  ["L", u64(2n ** 64n - 5n), "-5"],
+])("N27 an integer of type %s has a sign", async (letter, bytes, shown) => {
+  const { raw } = await withQueue();
+  const queue = unique("signed");
+  const args = table({ "x-max-length": typed(letter, bytes) });
+  raw.sendMethod(1, 50, 10, [u16(0), shortstr(queue), bits(), args]);
+  expect((await raw.expectChannelClose(1)).text).toBe(
+    `PRECONDITION_FAILED - invalid arg 'x-max-length' for queue '${queue}' in vhost '/': {value_negative,${shown}}`,
+  );
+});
+
+test.each<[string, Buffer, string, string]>([
+  ["B", u8(0xff), "255", "unsignedbyte"],
+  ["u", u16(0xffff), "65535", "unsignedshort"],
+  ["i", u32(0xffff_ffff), "4294967295", "unsignedint"],
+])("N27 an integer of type %s has none", async (letter, bytes, shown, type) => {
+  const { raw } = await withQueue();
+  const queue = unique("unsigned");
+  const args = table({ "x-max-length": typed(letter, bytes) });
+  await raw.rpc(1, 50, 10, [u16(0), shortstr(queue), bits(), args]);
+  raw.sendMethod(1, 50, 10, [u16(0), shortstr(queue), bits(), table()]);
+  expect((await raw.expectChannelClose(1)).text).toBe(
+    `PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue '${queue}' in vhost '/': received none but current is the value '${shown}' of type '${type}'`,
+  );
+});
+
 test("N27 an empty header table stays, and is not the same as none", async () => {
   const empty = Buffer.concat([HEADERS_FLAG, table()]);
   expect(await throughQueue(empty)).toEqual(empty);

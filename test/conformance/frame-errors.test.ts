@@ -105,6 +105,16 @@ test("N11 a frame above the agreed size is refused before its payload arrives", 
   ]);
 });
 
+test("N11 a payload of the agreed size is let pass, with the eight bytes around it", async () => {
+  const raw = await withChannel();
+  const queue = (await raw.rpc(1, 50, 10, [u16(0), shortstr(""), u8(0b1100), table()])).shortstr();
+  const body = Buffer.alloc(131_072, "x");
+  raw.send(Buffer.concat([publishFrame(1, "", queue), headerFrame(1, body.length)]));
+  raw.send(frame(3, 1, body));
+  raw.sendMethod(1, 60, 70, [u16(0), shortstr(queue), bits(true)]);
+  await raw.expectMethod(1, 60, 71);
+});
+
 test("N11 the size limit is the one agreed upon, not the one offered", async () => {
   const raw = await RawClient.connect({ tune: { frameMax: 5000 } });
   raw.send(frameStart(1, 0, 5001));

@@ -193,6 +193,13 @@ test("Q20 reject-publish-dlx dead-letters what it rejects, and nacks it", async 
   expect(await bodies(channel, queue)).toEqual(["kept"]);
 });
 
+test("Q20 reject-publish-dlx without a dead letter exchange just rejects", async () => {
+  const channel = await openConfirmChannel();
+  const queue = await newQueue(channel, { "x-max-length": 1, "x-overflow": "reject-publish-dlx" });
+  await send(channel, queue, "kept", "rejected");
+  expect(await bodies(channel, queue)).toEqual(["kept"]);
+});
+
 test("Q19 with a limit of 0 everything is refused, though a consumer would take it", async () => {
   const channel = await openConfirmChannel();
   const queue = await newQueue(channel, { "x-max-length": 0, "x-overflow": "reject-publish" });
