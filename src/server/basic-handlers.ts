@@ -57,9 +57,6 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
 
   "basic.consume": (channel, args) => {
     const consumerTag = args.consumerTag === "" ? generateName("amq.ctag-") : args.consumerTag;
-    if (channel.consumers.has(consumerTag)) {
-      throw new AmqpError("NOT_ALLOWED", `attempt to reuse consumer tag '${consumerTag}'`);
-    }
     const { noAck, exclusive } = args;
     const prefetch = channel.consumerPrefetch;
     const consumeOk = (): void => {
@@ -77,6 +74,7 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
       replies.queue.addConsumer(replies);
       return;
     }
+    channel.checkConsumerTag(consumerTag);
     const queue = channel.queue(args.queue);
     const shown = queueIn(channel.vhost.name, queue.name);
     const priority = consumerPriority(args.arguments, shown);

@@ -93,6 +93,12 @@ export class Channel {
     return this.vhost.queues.get(this.queueName(name), this.connection);
   }
 
+  /** Throws NOT_ALLOWED when a consumer of this channel has the tag. */
+  checkConsumerTag(consumerTag: string): void {
+    if (!this.consumers.has(consumerTag)) return;
+    throw new AmqpError("NOT_ALLOWED", `attempt to reuse consumer tag '${consumerTag}'`);
+  }
+
   consume(queue: Queue, spec: ConsumerSpec): ChannelConsumer {
     const consumer = new ChannelConsumer(this, queue, spec);
     this.consumers.set(spec.consumerTag, consumer);
@@ -107,6 +113,7 @@ export class Channel {
     if (this.#replyConsumer !== undefined) {
       throw new AmqpError("PRECONDITION_FAILED", "reply consumer already set");
     }
+    this.checkConsumerTag(spec.consumerTag);
     this.#replyConsumer = this.consume(createReplyQueue(this.vhost), spec);
     return this.#replyConsumer;
   }

@@ -146,6 +146,17 @@ test("H4 a passive declaration counts, and so does one of a server-named queue",
   expect(await getBody(channel, "")).toBe("named");
 });
 
+test("H4 a queue that was deleted is still the last one declared", async () => {
+  const channel = await openChannel();
+  const queue = unique("deleted");
+  await channel.assertQueue(queue);
+  await channel.deleteQueue("");
+  expect(await refused(channel, channel.get(""))).toMatchObject({
+    code: 404,
+    message: `NOT_FOUND - no queue '${queue}' in vhost '/'`,
+  });
+});
+
 test("H4 a passive declare of an empty name looks for a queue of that name", async () => {
   const channel = await openChannel();
   await channel.assertQueue(unique("last"));

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import {
   channelError,
   connect,
+  connectionError,
   consume,
   type Inbox,
   isOldRabbitMQ,
@@ -134,6 +135,40 @@ test("P13 a channel has one consumer of replies, and may have another once that 
     methodId: 20,
     message: "PRECONDITION_FAILED - reply consumer already set",
   });
+});
+
+test("P13 a second consumer of replies is refused in these words with the first one's tag, too", async () => {
+  const channel = await openChannel();
+  const options = { noAck: true, consumerTag: "twice" };
+  await consume(channel, REPLY_TO, options);
+  expect(await refused(channel, consume(channel, REPLY_TO, options))).toMatchObject({
+    code: 406,
+    message: "PRECONDITION_FAILED - reply consumer already set",
+  });
+});
+
+test("P13 the tag of another consumer cannot be used for replies", async () => {
+  const { connection } = await connect();
+  const channel = await connection.createChannel();
+  const queue = await newQueue(channel);
+  await consume(channel, queue, { consumerTag: "taken" });
+  channel.on("error", () => {});
+  const again = consume(channel, REPLY_TO, { noAck: true, consumerTag: "taken" });
+  await expect(again).rejects.toThrow();
+  expect(await connectionError(connection)).toMatchObject({
+    code: 530,
+    message: "NOT_ALLOWED - attempt to reuse consumer tag 'taken'",
+  });
+});
+
+test("P13 P4 a request that comes back bears the name that the broker gave its reply-to", async () => {
+  const channel = await openConfirmChannel();
+  await consume(channel, REPLY_TO, { noAck: true });
+  const returned: string[] = [];
+  channel.on("return", (message) => returned.push(message.properties.replyTo));
+  channel.sendToQueue(unique("nobody"), Buffer.from("x"), { mandatory: true, replyTo: REPLY_TO });
+  await channel.waitForConfirms();
+  expect(returned).toEqual([expect.stringMatching(/^amq\.rabbitmq\.reply-to\..+/)]);
 });
 
 test("P13 a passive declare tells whether somebody still waits for the reply", async () => {

@@ -184,6 +184,16 @@ describe("X19 the headers CC and BCC", () => {
     expect(returned).toEqual(["not routed"]);
   });
 
+  test("P4 are there in a message that comes back, CC with its value, BCC not at all", async () => {
+    const { channel, exchange } = await withExchange("direct");
+    const returned: unknown[] = [];
+    channel.on("return", ({ properties }) => returned.push(properties.headers));
+    const options = { mandatory: true, headers: { a: 1 }, CC: ["cc"], BCC: ["bcc"] };
+    channel.publish(exchange, "to", Buffer.from("m"), options);
+    await channel.checkExchange(exchange);
+    expect(returned).toEqual([{ a: 1, CC: ["cc"] }]);
+  });
+
   test("may hold values that are no strings, which are passed over", async () => {
     const { channel, exchange } = await withExchange("direct");
     const queue = await boundQueue(channel, exchange, "cc", "1");

@@ -166,6 +166,13 @@ test("A13 N27 P6 every property comes back as it was sent, and no other is added
   expect(await throughQueue(properties)).toEqual(properties);
 });
 
+test("P6 bytes that are no UTF-8 are passed on as they are, in headers and in properties", async () => {
+  const bytes = Buffer.from([0xff, 0xfe, 0x00, 0xc3]);
+  const headers = table({ latin: typed("S", longstr(bytes)) });
+  const properties = Buffer.concat([u16(0xa080), shortstr(bytes), headers, shortstr(bytes)]);
+  expect(await throughQueue(properties)).toEqual(properties);
+});
+
 test("N27 arguments of a queue, a binding, an exchange and a consumer may hold every type", async () => {
   const exchange = unique("every-type");
   const { raw, queue } = await withQueue();
