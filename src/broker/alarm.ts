@@ -22,9 +22,9 @@ export class Alarm {
     return this.#low.size > 0;
   }
 
-  /** As RabbitMQ says it: `low on memory & disk`. */
+  /** As RabbitMQ says it: `low on disk & memory`. */
   get reason(): string {
-    const low = (["memory", "disk"] as const).filter((resource) => this.#low.has(resource));
+    const low = (["disk", "memory"] as const).filter((resource) => this.#low.has(resource));
     return `low on ${low.join(" & ")}`;
   }
 

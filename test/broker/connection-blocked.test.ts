@@ -1,11 +1,15 @@
 /**
  * connection.blocked: what publishers and consumers notice of a disk that is nearly full. The disk is a folder that says
  * of itself how much is free; the broker looks at it every second of its virtual time.
+ *
+ * On RabbitMQ 3.10 with an alarm set by rabbitmqctl all of this is the same, but for the publication that meets the alarm:
+ * there it waits as well.
  */
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { type ChannelModel, connect } from "amqplib";
 import { expect, onTestFinished, test } from "vitest";
+import { Alarm } from "../../src/broker/alarm.ts";
 import { Broker, VirtualClock } from "../../src/index.ts";
 import { FileDisk } from "../../src/store/disk.ts";
 import { temporaryFolder } from "../durability/kept-broker.ts";
@@ -63,6 +67,24 @@ test("N21 a connection is blocked by its first publish, which still counts, and 
   expect(await answer).toMatchObject({ messageCount: 2 });
   await channel.waitForConfirms();
   expect(told).toEqual(["blocked: low on disk", "unblocked"]);
+});
+
+test("N21 the reason names all that is low", () => {
+  const alarm = new Alarm();
+  const told: string[] = [];
+  const publisher = () => ({
+    blocked: (reason: string) => void told.push(reason),
+    unblocked: () => void told.push("unblocked"),
+  });
+  alarm.raise("memory");
+  alarm.block(publisher());
+  alarm.raise("disk");
+  alarm.block(publisher());
+  alarm.clear("memory");
+  alarm.block(publisher());
+  alarm.clear("disk");
+  const reasons = ["low on memory", "low on disk & memory", "low on disk"];
+  expect(told).toEqual([...reasons, "unblocked", "unblocked", "unblocked"]);
 });
 
 test("N21 connections that do not publish go on as before, and make room", async () => {
