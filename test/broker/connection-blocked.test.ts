@@ -2,8 +2,8 @@
  * connection.blocked: what publishers and consumers notice of a disk that is nearly full. The disk is a folder that says
  * of itself how much is free; the broker looks at it every second of its virtual time.
  *
- * On RabbitMQ 3.10 with an alarm set by rabbitmqctl all of this is the same, but for the publication that meets the alarm:
- * there it waits as well.
+ * When and with which words a publisher is blocked was seen on RabbitMQ 3.10, where the publication that meets the alarm
+ * waits as well.
  */
 import { once } from "node:events";
 import type { Socket } from "node:net";

@@ -167,6 +167,7 @@ export const rows = {
   Q30: { title: "x-queue-master-locator" },
   Q31: { title: "Arguments that place a queue's replicas" },
   Q32: { title: "x-max-in-memory-length and x-max-in-memory-bytes" },
+  Q33: { title: "x-consumer-timeout" },
   Q34: { title: "The consumer argument x-cancel-on-ha-failover" },
   Q36: { title: "Persistent messages of durable queues outlive the broker" },
   Q38: { title: "The order of a classic queue after a requeue" },
@@ -244,6 +245,6 @@ export const pending: ReadonlySet<RowId> = new Set<RowId>([
   ...(["A4", "A5", "A6", "A7", "A8", "A9", "A10"] as const),
   ...(["V1", "V3", "V4", "V5", "V6", "V8"] as const),
   ...(["X20", "X21", "X22", "X24", "X26", "P19"] as const),
-  ...(["Q22", "Q24", "Q26", "Q27", "Q28", "Q29", "Q30", "Q31", "Q32", "K16"] as const),
+  ...(["Q22", "Q24", "Q26", "Q27", "Q28", "Q29", "Q30", "Q31", "Q32", "Q33", "K16"] as const),
   ...(["QQ2", "QQ3", "QQ5", "QQ6", "QQ7", "QQ8"] as const),
 ]);
