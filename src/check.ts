@@ -4,16 +4,18 @@
 
 import { readdirSync } from "node:fs";
 import { Host } from "./broker/host.ts";
+import type { Damage } from "./store/block-reader.ts";
 import { FileDisk } from "./store/disk.ts";
-import { type Damage, inspectJournal } from "./store/journal-recovery.ts";
+import { inspectJournal } from "./store/journal-recovery.ts";
 
 const VHOST_FOLDER = /^vhost-([0-9a-f]*)$/;
 
-function describe({ kind, segment, offset, bytes }: Damage): string {
+function describe({ kind, segment, offset, bytes, messages }: Damage): string {
+  const held = messages === undefined ? "what these bytes held" : `${messages} messages`;
   const what =
     kind === "torn end"
       ? "an unfinished end, as a crash leaves it: it will be cut off"
-      : "DAMAGED: what these bytes held is missing";
+      : `DAMAGED: ${held} missing`;
   return `  ${segment}, ${bytes} bytes from offset ${offset}: ${what}`;
 }
 

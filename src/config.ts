@@ -45,7 +45,7 @@ export const defaultSettings: Readonly<Settings> = {
   maxMessageSize: 16 * 1024 * 1024,
   handshakeTimeoutMs: 10_000,
   sync: "always",
-  memoryLimit: 256 * 1024 * 1024,
+  memoryLimit: 48 * 1024 * 1024,
   diskFreeLimit: 50_000_000,
   segmentBytes: 16 * 1024 * 1024,
 };

@@ -3,14 +3,18 @@
  * them is on disk.
  */
 
+import { randomBytes, randomInt } from "node:crypto";
 import type { Clock, Timer } from "../clock.ts";
 import type { Settings } from "../config.ts";
 import type { Log } from "../log.ts";
+import type { Damage } from "../store/block-reader.ts";
 import type { Disk } from "../store/disk.ts";
 import { DurableStore } from "../store/durable-store.ts";
 import { EntryLog } from "../store/entry-log.ts";
 import type { Journal } from "../store/journal.ts";
-import { type Damage, recoverJournal } from "../store/journal-recovery.ts";
+import { recoverJournal } from "../store/journal-recovery.ts";
+import type { DamagedRange } from "../store/journal-segment.ts";
+import { MemoryBudget } from "../store/memory-budget.ts";
 import { MemoryStore } from "../store/memory-store.ts";
 import type { MessageStore } from "../store/message-store.ts";
 import { Turn } from "../turn.ts";
@@ -32,6 +36,13 @@ export interface HostContext {
 const WRITE_RETRY_MS = 1000;
 /** How often the disk's free space is looked at. */
 const SPACE_CHECK_MS = 1000;
+/** How often a long recovery says how far it is. */
+const PROGRESS_MS = 2000;
+/** Between two segments that are verified after a restart: each costs some milliseconds. */
+const VERIFY_PAUSE_MS = 200;
+/** A file that is given up when the disk is full, so that what consumers settle can still be noted, and frees files. */
+const RESERVE_NAME = "reserve";
+const RESERVE_BYTES = 4 * 1024 * 1024;
 
 export class Host {
   readonly settings: Settings;
@@ -44,10 +55,14 @@ export class Host {
   readonly #vhosts = new Map<string, VirtualHost>();
   readonly #journals = new Map<string, Journal>();
   readonly #topology: EntryLog<TopologyEntry> | undefined;
-  /** Virtual hosts whose journal cannot be written now. */
+  /** What cannot be written now. */
   readonly #unwritable = new Set<string>();
   #lowOnSpace = false;
+  #hasReserve = false;
   #spaceTimer: Timer | undefined;
+  #verifyTimer: Timer | undefined;
+  #retryTimer: Timer | undefined;
+  readonly #budget: MemoryBudget;
 
   constructor({ settings, clock, turn, log, disk }: HostContext) {
     this.settings = settings;
@@ -55,11 +70,15 @@ export class Host {
     this.turn = turn;
     this.log = log;
     this.#disk = disk;
+    this.#budget = new MemoryBudget(settings.memoryLimit);
     if (disk !== undefined) {
       this.#topology = new EntryLog(disk, turn, "topology", () => this.#entries());
     }
     this.#restore(this.#topology?.read() ?? []);
-    if (disk !== undefined) this.#watchSpace(disk);
+    if (disk !== undefined) {
+      this.#watchSpace(disk);
+      this.#verifySome();
+    }
     this.users.add(settings.defaultUser, settings.defaultPassword, ["administrator"]);
   }
 
@@ -94,8 +113,11 @@ export class Host {
 
   #addVirtualHost(name: string, entries: readonly TopologyEntry[]): void {
     const { clock, log, turn } = this;
-    const memory = new MemoryStore(turn);
-    const recovery = this.#disk && this.#recoverJournal(this.#disk, name);
+    const disk = this.#disk?.subfolder(`vhost-${Buffer.from(name).toString("hex")}`);
+    const onWriteTrouble = (error: Error | undefined): void =>
+      this.#writeTrouble(`transient messages of ${name}`, error);
+    const memory = new MemoryStore({ turn, disk, budget: this.#budget, onWriteTrouble });
+    const recovery = disk && this.#recoverJournal(disk, name);
     const store: MessageStore = recovery ? new DurableStore(memory, recovery.journal) : memory;
     const vhost = new VirtualHost(name, { store, clock, log, turn });
     this.#vhosts.set(name, vhost);
@@ -105,48 +127,98 @@ export class Host {
     if (recovery === undefined) return;
     this.#journals.set(name, recovery.journal);
     for (const damage of recovery.damage) this.#report(name, damage);
-    const messages = vhost.recover(recovery.forEachMessage);
+    const messages = vhost.recover(recovery.forEachRun);
     if (messages > 0) log.info({ vhost: name, messages }, "messages are back from the journal");
   }
 
   #recoverJournal(disk: Disk, vhost: string): ReturnType<typeof recoverJournal> {
     const { log, turn, settings } = this;
-    return recoverJournal({
-      disk: disk.subfolder(`vhost-${Buffer.from(vhost).toString("hex")}`),
+    const options = {
+      disk,
       turn,
       segmentBytes: settings.segmentBytes,
-      residentBytesMax: settings.memoryLimit,
+      budget: this.#budget,
       sync: settings.sync,
-      onSyncFailed: (error) => {
+      salt: () => randomInt(2 ** 32),
+      onSyncFailed: (error: Error) => {
         log.error(
           { vhost, error },
           "the disk could not sync the journal: what it holds is not known, so the broker stops",
         );
         throw error;
       },
-      onWriteTrouble: (error) => this.#writeTrouble(vhost, error),
+      onWriteTrouble: (error: Error | undefined) =>
+        this.#writeTrouble(`the journal of ${vhost}`, error),
+      onDamage: (damage: DamagedRange) => this.#reportLoss(vhost, damage),
+    };
+    let saidAtMs = this.clock.exactNow();
+    return recoverJournal(options, (segments, of) => {
+      if (this.clock.exactNow() - saidAtMs < PROGRESS_MS) return;
+      saidAtMs = this.clock.exactNow();
+      log.info({ vhost, segments, of }, `reading the journal: ${segments} of ${of} segments`);
     });
   }
 
-  #writeTrouble(vhost: string, error: Error | undefined): void {
+  /** `what` cannot be written now, or can be again (undefined). */
+  #writeTrouble(what: string, error: Error | undefined): void {
     if (error === undefined) {
-      this.#unwritable.delete(vhost);
-      this.log.info({ vhost }, "the journal can be written again");
+      if (!this.#unwritable.delete(what)) return;
+      this.log.info({ what }, `${what} can be written again`);
     } else {
-      this.#unwritable.add(vhost);
-      this.log.warn(
-        { vhost, error: error.message },
-        "the journal cannot be written: it is tried again every second",
-      );
-      this.clock.setTimer(WRITE_RETRY_MS, () => this.#journals.get(vhost)?.schedule());
+      if (!this.#unwritable.has(what)) {
+        const text = `${what} cannot be written: it is tried again every second`;
+        this.log.warn({ what, error: error.message }, text);
+      }
+      this.#unwritable.add(what);
+      this.#giveUpReserve();
+      this.#retryTimer ??= this.clock.setTimer(WRITE_RETRY_MS, () => this.#retryWriting());
     }
     this.#checkSpace();
+  }
+
+  #retryWriting(): void {
+    this.#retryTimer = undefined;
+    for (const journal of this.#journals.values()) journal.schedule();
+    this.#budget.makeRoom(0);
+  }
+
+  /** What a restart had no need to read is read bit by bit, so that damage is found before somebody needs it. */
+  #verifySome(): void {
+    this.#verifyTimer = this.clock.setTimer(VERIFY_PAUSE_MS, () => {
+      const journal = [...this.#journals.values()].find((each) => each.verifyNext());
+      if (journal !== undefined) this.#verifySome();
+    });
   }
 
   #watchSpace(disk: Disk): void {
     this.#lowOnSpace = disk.freeBytes() < this.settings.diskFreeLimit;
     this.#checkSpace();
+    if (!this.alarm.isSet) this.#keepReserve(disk);
     this.#spaceTimer = this.clock.setTimer(SPACE_CHECK_MS, () => this.#watchSpace(disk));
+  }
+
+  #keepReserve(disk: Disk): void {
+    if (this.#hasReserve || this.#journals.size === 0) return;
+    const file = disk.open(RESERVE_NAME);
+    try {
+      const missing = RESERVE_BYTES - file.size;
+      // Not zeros: some disks do not store these.
+      if (missing > 0) file.write(randomBytes(missing), 0, missing, file.size);
+      this.#hasReserve = true;
+    } catch (error) {
+      this.log.warn(
+        { error: (error as Error).message },
+        "the reserve on the disk cannot be written",
+      );
+    } finally {
+      file.close();
+    }
+  }
+
+  #giveUpReserve(): void {
+    if (!this.#hasReserve) return;
+    this.#hasReserve = false;
+    this.#disk?.remove(RESERVE_NAME);
   }
 
   /** Publishers are held back while the disk is nearly full, or cannot be written. */
@@ -164,8 +236,17 @@ export class Host {
     }
   }
 
-  #report(vhost: string, { segment, offset, bytes, kind }: Damage): void {
-    const fields = { vhost, segment, offset, bytes };
+  /** Bytes have changed that a restart had no need to read. */
+  #reportLoss(vhost: string, { segment, from, to, ordinals }: DamagedRange): void {
+    const fields = { vhost, segment: segment.name, offset: from, bytes: to - from };
+    this.log.error(
+      { ...fields, messages: ordinals.length },
+      "the journal is damaged: a copy of the segment is kept aside, and these messages are lost",
+    );
+  }
+
+  #report(vhost: string, { segment, offset, bytes, kind, messages }: Damage): void {
+    const fields = { vhost, segment, offset, bytes, messages };
     if (kind === "torn end") {
       this.log.warn(
         fields,
@@ -186,6 +267,9 @@ export class Host {
   /** Writes everything to the disk and closes it. */
   close(): void {
     this.#spaceTimer?.cancel();
+    this.#verifyTimer?.cancel();
+    this.#retryTimer?.cancel();
+    this.#giveUpReserve();
     for (const { queues } of this.#vhosts.values()) for (const queue of queues.all()) queue.stop();
     this.#topology?.close();
     for (const journal of this.#journals.values()) journal.close();

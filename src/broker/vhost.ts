@@ -15,7 +15,7 @@ import { route, routeKeys } from "../exchange/route.ts";
 import type { Log } from "../log.ts";
 import type { DeadLetterReason, Queue, QueueOwner } from "../queue/queue.ts";
 import { entryBits, REDELIVERED } from "../queue/ready.ts";
-import type { ReceiveMessage } from "../store/journal-recovery.ts";
+import type { ReceiveRun } from "../store/journal-recovery.ts";
 import type { MessageStore } from "../store/message-store.ts";
 import type { Turn } from "../turn.ts";
 import { makeDeadLetter } from "./dead-letter.ts";
@@ -93,21 +93,23 @@ export class VirtualHost implements QueueOwner {
   }
 
   /** Gives queues back what they held before the restart, and returns how much; what was a deleted queue's is let go. */
-  recover(forEachMessage: (receive: ReceiveMessage) => void): number {
+  recover(forEachRun: (receive: ReceiveRun) => void): number {
     const byId = new Map([...this.queues.all()].map((queue) => [queue.id, queue]));
-    let count = 0;
-    forEachMessage((id, position, label, delivered) => {
-      const queue = byId.get(id);
+    let messages = 0;
+    forEachRun(({ queueId, position, count, label, delivered }) => {
+      const queue = byId.get(queueId);
       if (queue === undefined) {
-        this.store.release(position, { id, persists: true });
+        const holder = { id: queueId, persists: true };
+        for (let at = 0; at < count; at++) this.store.release(position + at, holder);
         return;
       }
       const bits = (label % LABEL_PRIORITY) | (delivered ? REDELIVERED : 0);
-      queue.recover(position, bits >>> 0, Math.floor(label / LABEL_PRIORITY));
-      count++;
+      const priority = Math.floor(label / LABEL_PRIORITY);
+      for (let at = 0; at < count; at++) queue.recover(position + at, bits >>> 0, priority);
+      messages += count;
     });
     for (const queue of byId.values()) queue.dispatch();
-    return count;
+    return messages;
   }
 
   /** A number that every change of what routes messages raises. */

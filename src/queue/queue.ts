@@ -159,6 +159,7 @@ export class Queue implements Holder {
   #dispatchOne(): boolean {
     const consumer = this.#consumers.next();
     if (consumer === undefined) return false;
+    if (this.#dropLost()) return true;
     const ready = this.#ready;
     const { position, sequence, bits } = ready;
     ready.shift();
@@ -173,7 +174,7 @@ export class Queue implements Holder {
    */
   take(): { position: number; sequence: number; bits: number } | undefined {
     this.use();
-    while (!this.#dropExpired()) if (this.#ready.length === 0) return undefined;
+    while (!this.#dropExpired() || this.#dropLost()) if (this.#ready.length === 0) return undefined;
     const { position, sequence, bits } = this.#ready;
     this.#ready.shift();
     this.#noteDelivery(position, bits);
@@ -270,6 +271,13 @@ export class Queue implements Holder {
     if (this.settings.expiresMs !== undefined) this.#usedAtMs = this.#clock.now();
   }
 
+  /** Drops the first message when the disk has lost it, which has been reported; whether it did. */
+  #dropLost(): boolean {
+    if (this.#store.isWhole(this.#ready.position)) return false;
+    this.#releaseFirst();
+    return true;
+  }
+
   /** A message leaves for good: as a dead letter if the queue has an exchange for them. */
   #discard(position: number, reason: DeadLetterReason): void {
     if (this.settings.deadLetterExchange !== undefined && !this.deleted) {
@@ -309,6 +317,8 @@ export class Queue implements Holder {
   }
 
   #dueMs(position: number): number {
+    // What is lost need not wait.
+    if (!this.#store.isWhole(position)) return 0;
     this.open(position, message);
     const { messageTtlMs } = this.settings;
     if (message.ttlMs < 0) return message.arrivalMs + (messageTtlMs ?? Number.POSITIVE_INFINITY);

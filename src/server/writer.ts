@@ -15,6 +15,11 @@ const UNWRITTEN_BYTES_CONGESTED = 1 << 20;
 const UNWRITTEN_BYTES_MAX = 8 << 20;
 /** Within a turn this much is written as soon as it is there: it is still warm, and the client can begin. */
 const EAGER_BYTES = 1 << 17;
+/**
+ * Having written this much within a turn a connection gets no deliveries before the next: a client that reads as fast as it
+ * is written to would keep everybody else waiting until its queue is empty.
+ */
+const TURN_BYTES_MAX = 1 << 20;
 
 export class Writer implements TurnTask {
   readonly output: Output;
@@ -31,6 +36,8 @@ export class Writer implements TurnTask {
   readonly #onDrained: () => void;
   #scheduled = false;
   #holds = 0;
+  /** Written in this turn. */
+  #turnBytes = 0;
 
   constructor(stream: Duplex, turn: Turn, frameMax: number, onDrained: () => void) {
     this.#stream = stream;
@@ -44,6 +51,10 @@ export class Writer implements TurnTask {
     // The disk before the sockets, here too.
     const leaves = this.output.bytes >= EAGER_BYTES && this.#holds === 0;
     if (leaves && this.#turn.flushStores()) this.flushAll();
+    this.#schedule();
+  }
+
+  #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
     this.#turn.flushSocket(this);
@@ -51,8 +62,12 @@ export class Writer implements TurnTask {
 
   endTurn(): void {
     this.#scheduled = false;
+    const wasFull = this.#turnBytes >= TURN_BYTES_MAX;
+    this.#turnBytes = 0;
     // What the client has not taken yet is followed by the rest when it has: a slow client costs no slab a turn.
-    if (this.#stream.writableLength === 0) this.#flushUnlessHeld();
+    if (this.#stream.writableLength > 0) return;
+    this.#flushUnlessHeld();
+    if (wasFull) this.#written();
   }
 
   /** Whether the client is not read from. */
@@ -99,6 +114,11 @@ export class Writer implements TurnTask {
     });
     if (last > 0) stream.uncork();
     this.spoke = true;
+    this.#turnBytes += batch.bytes;
+    if (this.#turnBytes >= TURN_BYTES_MAX) {
+      this.congested = true;
+      this.#schedule();
+    }
     if (stream.writableLength >= UNWRITTEN_BYTES_CONGESTED) this.congested = true;
     if (stream.writableLength >= UNWRITTEN_BYTES_MAX && !this.#unread) {
       this.#unread = true;
@@ -114,7 +134,7 @@ export class Writer implements TurnTask {
       this.#unread = false;
       this.unstall();
     }
-    if (!this.congested) return;
+    if (!this.congested || this.#turnBytes >= TURN_BYTES_MAX) return;
     this.congested = false;
     this.#onDrained();
   }

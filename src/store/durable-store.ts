@@ -27,8 +27,13 @@ export class DurableStore implements MessageStore {
     return this.#of(position).locate(position);
   }
 
+  isWhole(position: number): boolean {
+    return position < POSITION_BASE || this.#journal.isWhole(position);
+  }
+
   release(position: number, holder: Holder): void {
-    this.#of(position).release(position, holder);
+    if (position < POSITION_BASE) this.#memory.release(position);
+    else this.#journal.release(position, holder);
   }
 
   #of(position: number): MemoryStore | Journal {

@@ -1,480 +1,293 @@
 /**
- * Reads a journal back after the process has ended, however it ended.
+ * Brings a journal back after the process has ended, however it ended.
  *
- * Valid flushes are applied in order: what a queue took and has not settled is returned, in the order in which the queue
- * took it. An invalid end of the last segment is what a crash leaves: it is cut off and reported. Damage with valid blocks
- * behind it is not: the file is copied aside before anything else is done, both sides of the damage are used, and the
- * report says what is missing.
+ * Segments whose index may be used are not read; of the others, as of the last one, the blocks are (block-reader.ts). Then
+ * all is applied in order: what a queue took and has not settled is handed over, in the order in which the queue took it.
+ * The time this takes grows with the number of messages and not with their bytes.
  */
 
+import { BlockReader, type Damage } from "./block-reader.ts";
 import type { Disk } from "./disk.ts";
-import { Journal, type JournalOptions, segmentFileName } from "./journal.ts";
-import { JournalSegment, queuesOf, recordBytes } from "./journal-segment.ts";
+import { Journal, type JournalOptions } from "./journal.ts";
+import { JournalSegment, type SegmentHome, segmentHome } from "./journal-segment.ts";
+import { MemoryBudget } from "./memory-budget.ts";
+import type { MessageTable } from "./segment.ts";
+import { ordinalOf, parseSegmentName, segmentNumber } from "./segment-format.ts";
 import {
-  BLOCK_HEADER_BYTES,
-  type BlockHeader,
-  DELIVERED,
-  DELIVERED_BYTES,
-  MESSAGE,
-  ordinalOf,
-  readBlock,
-  SETTLED,
-  SETTLED_BYTES,
-  segmentNumber,
-} from "./segment-format.ts";
+  decodeIndex,
+  FOOTER_BYTES,
+  indexBytes,
+  labelOf,
+  onlyQueueOf,
+  type SegmentIndex,
+} from "./segment-index.ts";
 
-/** Takes a message that a durable queue has to get back; `delivered` when it may have been delivered before. */
-export type ReceiveMessage = (
-  queueId: number,
-  position: number,
-  label: number,
-  delivered: boolean,
-) => void;
-
-/** Bytes of a segment that could not be used. */
-export interface Damage {
-  readonly segment: string;
-  readonly offset: number;
-  readonly bytes: number;
-  /** An unfinished end, as a crash leaves it, or damage to what was whole once. */
-  readonly kind: "torn end" | "damaged";
+/** Messages at consecutive positions that a durable queue has to get back. */
+export interface RecoveredRun {
+  readonly queueId: number;
+  /** Of the first. */
+  readonly position: number;
+  readonly count: number;
+  readonly label: number;
+  /** Whether they may have been delivered before. */
+  readonly delivered: boolean;
 }
+
+export type ReceiveRun = (run: RecoveredRun) => void;
+
+/** Told now and then how many of the segments have been read. */
+export type ReportProgress = (segments: number, of: number) => void;
 
 export interface Recovery {
   readonly journal: Journal;
   /** Hands over every message, for each queue in the order in which it took them. */
-  readonly forEachMessage: (receive: ReceiveMessage) => void;
+  readonly forEachRun: (receive: ReceiveRun) => void;
   readonly damage: readonly Damage[];
 }
 
-const MAGIC = Buffer.from("LVRT");
-const FIRST_RECORDS = 1024;
-const FILE_NAME = /^segment-(\d{10})$/;
-
-/** What the records of a segment say, in flat arrays by ordinal: its bytes are not kept. */
-class Records {
-  readonly segment: JournalSegment;
-  #labels = new Float64Array(FIRST_RECORDS);
-  /** The queue that took the message; 0 when several did. */
-  #queues = new Uint32Array(FIRST_RECORDS);
-  readonly #several = new Map<number, readonly number[]>();
-  readonly #known = new Map<number, number>();
-
-  constructor(segment: JournalSegment) {
-    this.segment = segment;
-  }
-
-  add(ordinal: number, label: number, queues: readonly number[], known: number): void {
-    if (ordinal >= this.#labels.length) this.#grow(ordinal + 1);
-    this.#labels[ordinal] = label;
-    this.#queues[ordinal] = queues.length === 1 ? queues[0]! : 0;
-    if (queues.length !== 1) this.#several.set(ordinal, queues);
-    if (known > 0) this.#known.set(ordinal, known);
-  }
-
-  #grow(least: number): void {
-    const length = Math.max(least, this.#labels.length * 2);
-    const labels = new Float64Array(length);
-    labels.set(this.#labels);
-    this.#labels = labels;
-    const queues = new Uint32Array(length);
-    queues.set(this.#queues);
-    this.#queues = queues;
-  }
-
-  /** The queues that took a message, again: one of them without an array. */
-  forEachQueue(ordinal: number, visit: (queueId: number) => void): void {
-    const only = this.#queues[ordinal]!;
-    if (only > 0) {
-      visit(only);
-      return;
-    }
-    for (const queueId of this.#several.get(ordinal) ?? []) {
-      if (!this.segment.isDoneWith(ordinal, queueId)) visit(queueId);
-    }
-  }
-
-  label(ordinal: number): number {
-    return this.#labels[ordinal]!;
-  }
-
-  /** The position by which its holders know a message. */
-  known(ordinal: number): number {
-    return this.#known.get(ordinal) ?? this.segment.start + ordinal;
-  }
-}
-
-/** Whether one of the valid blocks from `from` on is as asked. */
-function someBlock(buffer: Buffer, from: number, test: (block: BlockHeader) => boolean): boolean {
-  for (let at = buffer.indexOf(MAGIC, from); at >= 0; at = buffer.indexOf(MAGIC, at + 1)) {
-    const block = readBlock(buffer, at, buffer.length);
-    if (block !== undefined && test(block)) return true;
-  }
-  return false;
-}
-
-/** A valid block of a flush that is not complete yet. */
-interface PendingBlock {
-  readonly records: Records;
-  /** Where the block begins in the file. */
-  readonly start: number;
-  readonly number: number;
-  readonly ordinal: number;
-  bytes: Buffer;
-}
-
-class Reader {
-  readonly #disk: Disk;
-  /** Whether an unfinished end is cut off and a damaged segment copied aside, or only reported. */
-  readonly #mends: boolean;
-  readonly #records: Records[] = [];
-  readonly #byNumber = new Map<number, JournalSegment>();
-  /** Of messages that have moved: where they are, by the position that they are known by. */
-  readonly #movedTo = new Map<number, number>();
-  readonly deliveredUpTo = new Map<number, number>();
-  #pending: PendingBlock[] = [];
-  /** One segment after the other is read into it. */
-  #scratch = Buffer.alloc(0);
-  readonly damage: Damage[] = [];
-  /** Of the segments, the oldest first. */
-  readonly numbers: readonly number[];
-  lastBlock = 0;
-
-  constructor(disk: Disk, mends: boolean) {
-    this.#disk = disk;
-    this.#mends = mends;
-    this.numbers = disk
-      .list()
-      .map((name) => FILE_NAME.exec(name))
-      .filter((match) => match !== null)
-      .map((match) => Number(match[1]));
-  }
-
-  get segments(): readonly JournalSegment[] {
-    return this.#records.map(({ segment }) => segment);
-  }
-
-  /** Where messages that have moved are, and by which position they are known. */
-  get moves(): Iterable<[known: number, now: number]> {
-    return this.#movedTo;
-  }
-
-  /** Reads all segments there are. */
-  readAll(): void {
-    for (const number of this.numbers) {
-      if (this.#isCut) this.#removeAfterCut(number);
-      else this.#read(number);
-    }
-    this.#cutPending();
-    this.#scratch = Buffer.alloc(0);
-  }
-
-  /** Reads a segment and applies its flushes. */
-  #read(number: number): void {
-    const file = this.#disk.open(segmentFileName(number));
-    const { size } = file;
-    if (this.#scratch.length < size) this.#scratch = Buffer.allocUnsafeSlow(size);
-    const buffer = this.#scratch.subarray(0, file.read(this.#scratch, 0, size, 0));
-    const segment = new JournalSegment(number, file);
-    segment.usedBytes = buffer.length;
-    const records = new Records(segment);
-    this.#records.push(records);
-    this.#byNumber.set(number, segment);
-    this.#readBlocks(records, buffer);
-    // The scratch buffer is for the next segment; what belongs to a flush that goes on there is kept.
-    for (const block of this.#pending) block.bytes = Buffer.from(block.bytes);
-  }
-
-  #readBlocks(records: Records, buffer: Buffer): void {
-    const { segment } = records;
-    for (let offset = 0; offset < buffer.length; ) {
-      const block = this.#blockAt(buffer, offset);
-      if (block !== undefined && this.#follows(block, buffer, offset, segment.number)) {
-        const bytes = buffer.subarray(offset, offset + block.bytes);
-        this.#pend({ ...block, records, start: offset, bytes }, block);
-        offset += block.bytes;
-        continue;
-      }
-      const next = this.#nextBlock(buffer, offset + 1);
-      if (!this.#wasSynced(buffer, next, segment.number)) {
-        this.#cutFrom(segment, offset, buffer.length);
-        return;
-      }
-      this.#report(segment, offset, next - offset, "damaged");
-      this.#dropPending();
-      offset = next;
-    }
-  }
-
-  /** Whether nothing is missing before a block, or nothing that a crash could have kept from the disk. */
-  #follows(block: BlockHeader, buffer: Buffer, offset: number, number: number): boolean {
-    return (
-      block.number === this.lastBlock + 1 ||
-      this.lastBlock === 0 ||
-      this.#wasSynced(buffer, offset, number)
-    );
-  }
-
-  /**
-   * Whether the block that is missing now was on the disk once: then some block written later says so. It may be in any
-   * segment from this one on, so this is costly, and is asked only where something is missing.
-   */
-  #wasSynced(buffer: Buffer, from: number, number: number): boolean {
-    const missing = this.lastBlock + 1;
-    if (someBlock(buffer, from, ({ synced }) => synced >= missing)) return true;
-    for (const later of this.numbers) {
-      if (later <= number) continue;
-      const file = this.#disk.open(segmentFileName(later));
-      const bytes = Buffer.allocUnsafe(file.size);
-      file.read(bytes, 0, bytes.length, 0);
-      file.close();
-      if (someBlock(bytes, 0, ({ synced }) => synced >= missing)) return true;
-    }
-    return false;
-  }
-
-  #isCut = false;
-
-  /** From here on nothing was promised to anybody: it is what a crash leaves. */
-  #cutFrom(segment: JournalSegment, offset: number, end: number): void {
-    this.#report(segment, offset, end - offset, "torn end");
-    if (this.#mends) {
-      segment.file.truncate(offset);
-      // What was cut off must not come back behind what is written in its place.
-      segment.file.syncNow();
-    }
-    segment.usedBytes = offset;
-    this.#isCut = true;
-  }
-
-  /** Nothing counts of a flush whose end never came, and what is written next must not become its end. */
-  #cutPending(): void {
-    const [first] = this.#pending;
-    if (first === undefined) return;
-    this.lastBlock = first.number - 1;
-    for (const { records, start, bytes } of this.#pending.reverse()) {
-      this.#cutFrom(records.segment, start, start + bytes.length);
-    }
-    this.#pending = [];
-  }
-
-  #removeAfterCut(number: number): void {
-    const name = segmentFileName(number);
-    const file = this.#disk.open(name);
-    this.damage.push({ segment: name, offset: 0, bytes: file.size, kind: "torn end" });
-    file.close();
-    if (!this.#mends) return;
-    this.#disk.remove(name);
-    this.#disk.syncFolder();
-  }
-
-  /** A valid block that belongs after those read so far. */
-  #blockAt(buffer: Buffer, offset: number): BlockHeader | undefined {
-    const block = readBlock(buffer, offset, buffer.length);
-    return block !== undefined && block.number > this.lastBlock ? block : undefined;
-  }
-
-  /** Where the next valid block begins, or the end. */
-  #nextBlock(buffer: Buffer, from: number): number {
-    for (let at = buffer.indexOf(MAGIC, from); at >= 0; at = buffer.indexOf(MAGIC, at + 1)) {
-      if (this.#blockAt(buffer, at) !== undefined) return at;
-    }
-    return buffer.length;
-  }
-
-  #report(segment: JournalSegment, offset: number, bytes: number, kind: Damage["kind"]): void {
-    if (kind === "damaged" && this.#mends) this.#keepAside(segment);
-    this.damage.push({ segment: segmentFileName(segment.number), offset, bytes, kind });
-  }
-
-  #keepAside(segment: JournalSegment): void {
-    const name = `${segmentFileName(segment.number)}.damaged`;
-    if (this.#disk.list().includes(name)) return;
-    const bytes = Buffer.allocUnsafe(segment.file.size);
-    segment.file.read(bytes, 0, bytes.length, 0);
-    const copy = this.#disk.open(name);
-    copy.write(bytes, 0, bytes.length, 0);
-    copy.syncNow();
-    copy.close();
-    this.#disk.syncFolder();
-  }
-
-  #pend(block: PendingBlock, { number, continues, goesOn }: BlockHeader): void {
-    const isFirst = this.lastBlock === 0;
-    // A gap in the numbers is a lost block: what of its flush stands on either side does not count.
-    if (number !== this.lastBlock + 1) this.#noteGap(block);
-    this.lastBlock = number;
-    // What the first block of all continues went with the head, when nobody needed it any more.
-    if (continues && this.#pending.length === 0 && !isFirst) {
-      this.#report(block.records.segment, block.start, block.bytes.length, "damaged");
-      return;
-    }
-    this.#pending.push(block);
-    if (goesOn) return;
-    for (const pending of this.#pending) this.#apply(pending);
-    this.#pending = [];
-  }
-
-  #noteGap({ records, start }: PendingBlock): void {
-    if (start === 0) {
-      this.#noteGapBefore(records);
-      return;
-    }
-    this.#dropPending();
-    if (this.lastBlock === 0) return;
-    const name = segmentFileName(records.segment.number);
-    const last = this.damage.at(-1);
-    // Unless it has been reported with the bytes in which it was.
-    if (last?.segment === name && last.offset + last.bytes === start) return;
-    this.#report(records.segment, start, 0, "damaged");
-  }
-
-  /** What is missing before a segment is the end of the one before it, or whole segments. */
-  #noteGapBefore({ segment }: Records): void {
-    const [unfinished] = this.#pending;
-    this.#pending = [];
-    const before = this.#records.at(-2)?.segment;
-    if (this.lastBlock === 0 || before === undefined) return;
-    for (let number = before.number + 1; number < segment.number; number++) {
-      this.damage.push({ segment: segmentFileName(number), offset: 0, bytes: 0, kind: "damaged" });
-    }
-    if (before.number + 1 < segment.number) return;
-    const name = segmentFileName(before.number);
-    if (this.damage.at(-1)?.segment === name) return;
-    const offset = unfinished?.start ?? before.usedBytes;
-    this.#report(before, offset, before.usedBytes - offset, "damaged");
-  }
-
-  #dropPending(): void {
-    for (const { records, start, bytes } of this.#pending) {
-      this.#report(records.segment, start, bytes.length, "torn end");
-    }
-    this.#pending = [];
-  }
-
-  #apply({ records, start, ordinal, bytes }: PendingBlock): void {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    records.segment.skipTo(ordinal);
-    for (let at = BLOCK_HEADER_BYTES; at < bytes.length; ) {
-      const type = view.getUint8(at);
-      if (type === MESSAGE) {
-        at = this.#message(records, view, at, start);
-      } else if (type === SETTLED) {
-        this.#settled(
-          view.getUint32(at + 4, true),
-          view.getFloat64(at + 8, true),
-          view.getUint32(at + 16, true),
-        );
-        at += SETTLED_BYTES;
-      } else if (type === DELIVERED) {
-        this.#delivered(view.getUint32(at + 4, true), view.getFloat64(at + 8, true));
-        at += DELIVERED_BYTES;
-      } else {
-        throw new Error(
-          `record of unknown type ${type} at ${start + at} of ${segmentFileName(records.segment.number)}: written by a later version?`,
-        );
-      }
-    }
-  }
-
-  #message(records: Records, view: DataView, at: number, blockStart: number): number {
-    const { segment } = records;
-    const queues = queuesOf({ view }, at);
-    const count = queues.length;
-    const bytes = recordBytes(count, view.getUint32(at + 4, true));
-    const ordinal = segment.add(blockStart + at, bytes, count);
-    const known = view.getFloat64(at + 16, true);
-    records.add(ordinal, view.getFloat64(at + 8, true), queues, known);
-    if (known > 0) {
-      // What has moved is no longer where it was.
-      const before = this.#movedTo.get(known) ?? known;
-      this.#byNumber.get(segmentNumber(before))?.discard(ordinalOf(before));
-      this.#movedTo.set(known, segment.start + ordinal);
-    }
-    return at + bytes;
-  }
-
-  #settled(queueId: number, first: number, count: number): void {
-    const segment = this.#byNumber.get(segmentNumber(first));
-    if (segment === undefined) return;
-    const ordinal = ordinalOf(first);
-    for (let at = ordinal; at < Math.min(segment.count, ordinal + count); at++) {
-      if (segment.holders(at) > 0 && !segment.isDoneWith(at, queueId)) segment.letGo(at, queueId);
-    }
-  }
-
-  #delivered(queueId: number, position: number): void {
-    const before = this.deliveredUpTo.get(queueId) ?? 0;
-    if (position > before) this.deliveredUpTo.set(queueId, position);
-  }
-
-  /** Hands over what is left, for each queue in the order in which the queue took it. */
-  forEachMessage(receive: ReceiveMessage): void {
-    if (this.#movedTo.size === 0) {
-      this.#forEachRecord(receive);
-      return;
-    }
-    // What has moved stands at the end of the log, but not of its queue.
-    const messages: { queueId: number; position: number; label: number; delivered: boolean }[] = [];
-    this.#forEachRecord((queueId, position, label, delivered) => {
-      messages.push({ queueId, position, label, delivered });
-    });
-    messages.sort((a, b) => a.position - b.position);
-    for (const { queueId, position, label, delivered } of messages) {
-      receive(queueId, position, label, delivered);
-    }
-  }
-
-  #forEachRecord(receive: ReceiveMessage): void {
-    for (const records of this.#records) {
-      const { segment } = records;
-      for (let ordinal = 0; ordinal < segment.count; ordinal++) {
-        if (segment.holders(ordinal) === 0) continue;
-        const position = records.known(ordinal);
-        records.forEachQueue(ordinal, (queueId) => {
-          const delivered = position <= (this.deliveredUpTo.get(queueId) ?? 0);
-          receive(queueId, position, records.label(ordinal), delivered);
-        });
-      }
-    }
-  }
-}
-
-/** Reads what there is and returns a journal that goes on behind it. */
-export function recoverJournal(options: JournalOptions): Recovery {
-  // The names that are read now must not be gone after the next crash.
-  options.disk.syncFolder();
-  const reader = new Reader(options.disk, true);
-  reader.readAll();
-  const journal = new Journal(options, (reader.numbers.at(-1) ?? 0) + 1, reader.lastBlock + 1);
-  for (const segment of reader.segments) {
-    journal.adopt(segment);
-  }
-  journal.reopenTail();
-  for (const [known, now] of reader.moves) journal.adoptMove(known, now);
-  journal.adoptDelivered(reader.deliveredUpTo);
-  return {
-    journal,
-    forEachMessage: (receive) => reader.forEachMessage(receive),
-    damage: reader.damage,
-  };
-}
-
-/** What a journal holds, and what is wrong with it; changes nothing. */
+/** What a journal holds, and what is wrong with it. */
 export interface JournalReport {
   readonly segments: number;
+  /** Of the files. */
   readonly bytes: number;
   /** Messages by the id of the queue. */
   readonly messages: ReadonlyMap<number, number>;
   readonly damage: readonly Damage[];
 }
 
+/** A segment and what its records say. */
+interface Recovered {
+  readonly segment: JournalSegment;
+  readonly index: SegmentIndex;
+  /** Positions by which holders know messages that have moved here, by ordinal. */
+  readonly known: ReadonlyMap<number, number>;
+}
+
+/** Reads the index of a segment; undefined when there is none that is valid. */
+function readIndex(segment: JournalSegment): SegmentIndex | undefined {
+  const { file, salt } = segment;
+  const { size } = file;
+  const footer = Buffer.alloc(FOOTER_BYTES);
+  if (size < FOOTER_BYTES) return undefined;
+  file.read(footer, 0, FOOTER_BYTES, size - FOOTER_BYTES);
+  const bytes = indexBytes(footer, size);
+  if (bytes === 0) return undefined;
+  const buffer = Buffer.allocUnsafeSlow(bytes);
+  file.read(buffer, 0, bytes, size - bytes);
+  const index = decodeIndex(buffer, salt);
+  if (index === undefined) return undefined;
+  segment.usedBytes = size - bytes;
+  segment.indexBytes = bytes;
+  return index;
+}
+
+/** How many hold each message, as far as its record says. */
+function tableOf({ count, offsets, sizes, several, queues }: SegmentIndex): MessageTable {
+  const holders = new Uint16Array(count);
+  const many = new Map<number, number>();
+  if (queues.length === 1) holders.fill(queues[0]! > 0 ? 1 : 0);
+  else
+    for (let ordinal = 0; ordinal < count; ordinal++)
+      holders[ordinal] = queues[ordinal]! > 0 ? 1 : 0;
+  for (const [ordinal, { length }] of several) many.set(ordinal, length);
+  return { count, offsets, sizes, holders, many };
+}
+
+class Reader {
+  readonly #all: readonly JournalSegment[];
+  readonly #syncs: boolean;
+  readonly #blocks: BlockReader;
+  readonly #recovered: Recovered[] = [];
+  readonly #byNumber = new Map<number, JournalSegment>();
+  /** Of messages that have moved: where they are, by the position that they are known by. */
+  readonly moves = new Map<number, number>();
+  readonly deliveredUpTo = new Map<number, number>();
+
+  /** `mends`: whether what a crash has left is made good; `syncs`: whether what is read is made safe. */
+  constructor(home: SegmentHome, { mends, syncs }: { mends: boolean; syncs: boolean }) {
+    this.#syncs = syncs;
+    this.#all = home.disk
+      .list()
+      .map(parseSegmentName)
+      .filter((name) => name !== undefined)
+      .map((name) => new JournalSegment(name, home));
+    this.#blocks = new BlockReader(home.disk, this.#all, mends);
+  }
+
+  /** Those that count, the oldest first. */
+  get segments(): readonly JournalSegment[] {
+    return this.#recovered.map(({ segment }) => segment);
+  }
+
+  /** The highest number of a segment so far. */
+  get lastNumber(): number {
+    return this.#all.at(-1)?.number ?? 0;
+  }
+
+  get damage(): readonly Damage[] {
+    return this.#blocks.damage;
+  }
+
+  get lastBlock(): number {
+    return this.#blocks.lastBlock;
+  }
+
+  /** Reads what has to be read; indexes are used where they may be if `usesIndexes`. */
+  readAll(usesIndexes: boolean, report: ReportProgress = () => undefined): void {
+    const indexes = new Map<JournalSegment, SegmentIndex>();
+    const blocks = this.#blocks;
+    for (const segment of this.#all) {
+      const index = readIndex(segment);
+      if (index === undefined) blocks.noteSynced(segment);
+      // What a valid index says of blocks before it holds, whether or not its own blocks came to the disk.
+      else blocks.synced = Math.max(blocks.synced, index.blocks.synced);
+      if (usesIndexes && index !== undefined) indexes.set(segment, index);
+      segment.closeFile();
+    }
+    for (const [done, segment] of this.#all.entries()) {
+      const index = indexes.get(segment);
+      if (index !== undefined && index.blocks.last <= blocks.synced) blocks.skip(segment, index);
+      else this.#readBlocks(segment);
+      report(done + 1, this.#all.length);
+    }
+    for (const { segment, index } of blocks.finish()) this.#apply(segment, index);
+  }
+
+  #readBlocks(segment: JournalSegment): void {
+    this.#blocks.read(segment);
+    // Whether the process before this one has synced it is not known, and what is shown to consumers should not go again.
+    if (this.#syncs) segment.file.syncNow();
+    segment.closeFile();
+  }
+
+  #apply(segment: JournalSegment, index: SegmentIndex): void {
+    segment.adoptTable(tableOf(index));
+    this.#byNumber.set(segment.number, segment);
+    const known = new Map<number, number>();
+    const { moved, settled, delivered } = index;
+    for (const [at, ordinal] of moved.ordinals.entries()) {
+      const position = moved.known[at]!;
+      known.set(ordinal, position);
+      // It is no longer where it was.
+      const before = this.moves.get(position) ?? position;
+      this.#byNumber.get(segmentNumber(before))?.discard(ordinalOf(before));
+      this.moves.set(position, segment.start + ordinal);
+    }
+    this.#recovered.push({ segment, index, known });
+    for (const [at, queueId] of settled.queues.entries())
+      this.#settled(queueId, settled.firsts[at]!, settled.counts[at]!);
+    for (const [at, queueId] of delivered.queues.entries()) {
+      const position = delivered.positions[at]!;
+      if (position > (this.deliveredUpTo.get(queueId) ?? 0))
+        this.deliveredUpTo.set(queueId, position);
+    }
+  }
+
+  #settled(queueId: number, first: number, count: number): void {
+    const segment = this.#byNumber.get(segmentNumber(first));
+    if (segment === undefined) return;
+    const ordinal = ordinalOf(first);
+    const end = Math.min(segment.count, ordinal + count);
+    for (let at = ordinal; at < end; at++) {
+      if (segment.holders(at) > 0 && !segment.isDoneWith(at, queueId)) segment.letGo(at, queueId);
+    }
+  }
+
+  /** Hands over what is left, for each queue in the order in which the queue took it. */
+  forEachRun(receive: ReceiveRun): void {
+    if (this.moves.size === 0) {
+      for (const recovered of this.#recovered) this.#forEachRunOf(recovered, receive);
+      return;
+    }
+    // What has moved stands at the end of the log, but not of its queue.
+    const runs: RecoveredRun[] = [];
+    for (const recovered of this.#recovered)
+      this.#forEachRunOf(recovered, (run) => void runs.push(run));
+    for (const run of runs.sort((a, b) => a.position - b.position)) receive(run);
+  }
+
+  #forEachRunOf(recovered: Recovered, receive: ReceiveRun): void {
+    const { segment, index, known } = recovered;
+    for (let ordinal = 0; ordinal < segment.count; ) {
+      const first = ordinal++;
+      if (segment.holders(first) === 0) continue;
+      const label = labelOf(index, first);
+      const position = known.get(first) ?? segment.start + first;
+      const only = onlyQueueOf(index, first);
+      if (only === 0) {
+        for (const queueId of index.several.get(first) ?? []) {
+          const isDone = segment.isDoneWith(first, queueId);
+          if (!isDone) this.#hand({ queueId, position, count: 1, label }, receive);
+        }
+        continue;
+      }
+      // What has moved is known by positions of its own.
+      if (known.size === 0) ordinal = endOfRun(segment, index, first);
+      this.#hand({ queueId: only, position, count: ordinal - first, label }, receive);
+    }
+  }
+
+  /** Divides a run into what may have been delivered and what has not. */
+  #hand(
+    { queueId, position, count, label }: Omit<RecoveredRun, "delivered">,
+    receive: ReceiveRun,
+  ): void {
+    const upTo = this.deliveredUpTo.get(queueId) ?? 0;
+    const delivered = Math.min(count, Math.max(0, upTo - position + 1));
+    if (delivered > 0) receive({ queueId, position, count: delivered, label, delivered: true });
+    const rest = count - delivered;
+    if (rest === 0) return;
+    receive({ queueId, position: position + delivered, count: rest, label, delivered: false });
+  }
+}
+
+/** The first ordinal from `first` on whose message is not like that one: held, by the same queue, with the same label. */
+function endOfRun(segment: JournalSegment, index: SegmentIndex, first: number): number {
+  const label = labelOf(index, first);
+  const queueId = onlyQueueOf(index, first);
+  let end = first + 1;
+  while (
+    end < segment.count &&
+    segment.holders(end) > 0 &&
+    labelOf(index, end) === label &&
+    onlyQueueOf(index, end) === queueId
+  )
+    end++;
+  return end;
+}
+
+/** Reads what there is and returns a journal that goes on behind it. */
+export function recoverJournal(options: JournalOptions, report?: ReportProgress): Recovery {
+  // The names that are read now must not be gone after the next crash.
+  options.disk.syncFolder();
+  const home = segmentHome(options);
+  const reader = new Reader(home, { mends: true, syncs: options.sync === "always" });
+  reader.readAll(true, report);
+  const { lastNumber, lastBlock } = reader;
+  const journal = new Journal(options, { home, lastNumber, lastBlock });
+  for (const segment of reader.segments) journal.adopt(segment);
+  journal.reopenTail();
+  for (const [known, now] of reader.moves) journal.adoptMove(known, now);
+  journal.adoptDelivered(reader.deliveredUpTo);
+  return {
+    journal,
+    forEachRun: (receive) => reader.forEachRun(receive),
+    damage: reader.damage,
+  };
+}
+
+/** Reads every byte of a journal and says what is there; changes nothing. */
 export function inspectJournal(disk: Disk): JournalReport {
-  const reader = new Reader(disk, false);
-  reader.readAll();
+  const budget = new MemoryBudget(0);
+  const reader = new Reader(segmentHome({ disk, budget, segmentBytes: 0 }), {
+    mends: false,
+    syncs: false,
+  });
+  reader.readAll(false);
   const messages = new Map<number, number>();
-  reader.forEachMessage((id) => void messages.set(id, (messages.get(id) ?? 0) + 1));
-  const bytes = reader.segments.reduce((sum, { file }) => sum + file.size, 0);
-  for (const { file } of reader.segments) file.close();
+  reader.forEachRun(({ queueId, count }) => {
+    messages.set(queueId, (messages.get(queueId) ?? 0) + count);
+  });
+  const bytes = reader.segments.reduce((sum, { fileBytes }) => sum + fileBytes, 0);
   return { segments: reader.segments.length, bytes, messages, damage: reader.damage };
 }

@@ -1,200 +1,159 @@
 /**
- * One segment of a journal while the broker runs: its file, what of it is in memory, and who still holds what.
+ * A segment of the journal while the broker runs: a file, and what of it is in memory.
  *
- * For each message it keeps eight bytes: where its record begins, about how large it is, and how many hold it. It does not write: that is the
- * journal's.
+ * The file is open while it is written to and until it has been synced; later only for a read. It does not write: that is
+ * the journal's.
  */
 
 import { assert } from "../assert.ts";
-import type { DiskFile } from "./disk.ts";
-import { MESSAGE_HEADER_BYTES, segmentStart } from "./segment-format.ts";
+import { BufferPool } from "./buffer-pool.ts";
+import type { Disk, DiskFile } from "./disk.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
+import { Segment, type SegmentMemory } from "./segment.ts";
+import {
+  nextBlock,
+  readBlock,
+  type SegmentName,
+  segmentFileName,
+  segmentStart,
+} from "./segment-format.ts";
 
-const FIRST_RECORDS = 64;
-/** Sizes of records are kept in 16 bits each. */
-const SIZE_UNIT = 64;
-const SIZES_MAX = 2 ** 16 - 1;
+/** Where segments of a journal live. */
+export interface SegmentHome extends SegmentMemory {
+  readonly disk: Disk;
+}
 
-export class JournalSegment {
-  readonly number: number;
-  /** The position of ordinal 0. */
-  readonly start: number;
-  readonly file: DiskFile;
-  /** Undefined while the bytes are only on disk. */
-  #buffer: Buffer | undefined;
-  #view: DataView | undefined;
-  /** Bytes in use: of the buffer, and of the file once they are written. */
-  usedBytes = 0;
-  /** Messages in it. */
-  count = 0;
-  /** Messages that somebody holds, and about the bytes of their records. */
-  heldCount = 0;
-  heldBytes = 0;
-  /** Of each message: where its record begins, and how many hold it. */
-  #offsets = new Uint32Array(FIRST_RECORDS);
-  #holders = new Uint16Array(FIRST_RECORDS);
-  /** And how large its record is, in units. */
-  #sizes = new Uint16Array(FIRST_RECORDS);
-  /** Of messages that several durable queues took: the queues that are done with it. */
-  readonly #doneWith = new Map<number, number[]>();
+export function segmentHome({
+  disk,
+  budget,
+  segmentBytes,
+}: {
+  disk: Disk;
+  budget: MemoryBudget;
+  segmentBytes: number;
+}): SegmentHome {
+  return { disk, budget, pool: new BufferPool(segmentBytes) };
+}
 
-  constructor(number: number, file: DiskFile) {
-    this.number = number;
-    this.start = segmentStart(number);
-    this.file = file;
+/** Bytes of a segment that are not what was written. */
+export interface DamagedRange {
+  readonly segment: JournalSegment;
+  readonly from: number;
+  readonly to: number;
+  /** Messages in it that somebody holds: they are lost. */
+  readonly ordinals: readonly number[];
+}
+
+export class JournalSegment extends Segment {
+  readonly salt: number;
+  readonly name: string;
+  readonly #home: SegmentHome;
+  #file: DiskFile | undefined;
+  /** Bytes behind the blocks. */
+  indexBytes = 0;
+  /** Reasons for which its bytes must stay in memory, as ranges that the operating system has not been given yet. */
+  pins = 0;
+  isTail = false;
+  /** Whether its blocks have been read since the process began, and have been found to be damaged. */
+  isVerified = false;
+  isDamaged = false;
+
+  constructor(name: SegmentName, home: SegmentHome) {
+    super(name.number, segmentStart(name.number), home);
+    this.salt = name.salt;
+    this.name = segmentFileName(name);
+    this.#home = home;
   }
 
-  get resident(): boolean {
-    return this.#buffer !== undefined;
+  /** Bytes of the file when all is written. */
+  get fileBytes(): number {
+    return this.usedBytes + this.indexBytes;
   }
 
-  get buffer(): Buffer {
-    assert(this.#buffer !== undefined, `segment ${this.number} is not in memory`);
-    return this.#buffer;
+  /** Opens it when it is not open. */
+  get file(): DiskFile {
+    this.#file ??= this.#home.disk.open(this.name);
+    return this.#file;
   }
 
-  get view(): DataView {
-    assert(this.#view !== undefined, `segment ${this.number} is not in memory`);
-    return this.#view;
+  closeFile(): void {
+    this.#file?.close();
+    this.#file = undefined;
   }
 
-  /** Its bytes are in memory from now on; `buffer` is kept. */
-  keep(buffer: Buffer): void {
-    this.#buffer = buffer;
-    this.#view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+  /** Removes the file; nothing is to be asked of the segment after that. */
+  remove(): void {
+    this.closeFile();
+    this.dispose();
+    this.#home.disk.remove(this.name);
   }
 
-  /** Reads its bytes back from the file. */
-  load(): void {
-    const buffer = Buffer.allocUnsafeSlow(this.usedBytes);
+  /** Reads its bytes back from the file, and returns what of them is damaged. */
+  load(): DamagedRange[] {
+    const wasOpen = this.#file !== undefined;
+    const buffer = this.takeBuffer(this.usedBytes);
     const bytes = this.file.read(buffer, 0, this.usedBytes, 0);
-    assert(
-      bytes === this.usedBytes,
-      `segment ${this.number} has ${bytes} of ${this.usedBytes} bytes`,
-    );
-    this.keep(buffer);
+    if (!wasOpen) this.closeFile();
+    // What is missing is as damaged as what has changed.
+    buffer.fill(0, bytes, this.usedBytes);
+    this.touch();
+    return this.#verify();
   }
 
-  /** Lets go of the bytes in memory; they are in the file. */
-  evict(): void {
-    this.#buffer = undefined;
-    this.#view = undefined;
-  }
-
-  /** Of the record of a message, rounded up; of one beyond 4 MiB, which has a segment to itself, all of that. */
-  messageBytes(ordinal: number): number {
-    const size = this.#sizes[ordinal]!;
-    return size === SIZES_MAX ? this.usedBytes : size * SIZE_UNIT;
-  }
-
-  /** Notes a message whose record begins at `offset` and that is held by `holders`; returns its ordinal. */
-  add(offset: number, bytes: number, holders: number): number {
-    if (this.count === this.#offsets.length) this.#grow();
-    const ordinal = this.count++;
-    this.#offsets[ordinal] = offset;
-    this.#holders[ordinal] = holders;
-    this.#sizes[ordinal] = Math.min(SIZES_MAX, Math.ceil(bytes / SIZE_UNIT));
-    if (holders > 0) {
-      this.heldCount++;
-      this.heldBytes += this.messageBytes(ordinal);
-    }
-    return ordinal;
-  }
-
-  /** Messages up to this ordinal are lost: nobody holds them. */
-  skipTo(ordinal: number): void {
-    while (this.count < ordinal) this.add(0, 0, 0);
-  }
-
-  #grow(): void {
-    const offsets = new Uint32Array(this.count * 2);
-    offsets.set(this.#offsets);
-    this.#offsets = offsets;
-    const holders = new Uint16Array(this.count * 2);
-    holders.set(this.#holders);
-    this.#holders = holders;
-    const sizes = new Uint16Array(this.count * 2);
-    sizes.set(this.#sizes);
-    this.#sizes = sizes;
-  }
-
-  /** It is full: the room for more messages goes. */
-  seal(): void {
-    this.#offsets = this.#offsets.slice(0, this.count);
-    this.#holders = this.#holders.slice(0, this.count);
-    this.#sizes = this.#sizes.slice(0, this.count);
-  }
-
-  /** Where the record of the message with this ordinal begins. */
-  recordStart(ordinal: number): number {
-    return this.#offsets[ordinal]!;
-  }
-
-  /** How many hold the message. */
-  holders(ordinal: number): number {
-    return this.#holders[ordinal]!;
-  }
-
-  hold(ordinal: number): void {
-    this.#holders[ordinal]!++;
-  }
-
-  /** One holder less: a durable queue, or another one when `queueId` is 0. Whether it was the last. */
-  letGo(ordinal: number, queueId: number): boolean {
-    const holders = this.#holders[ordinal]!;
-    assert(
-      holders > 0,
-      `message ${ordinal} of segment ${this.number} is released more often than it is held`,
-    );
-    this.#holders[ordinal] = holders - 1;
-    if (holders > 1) {
-      if (queueId > 0) this.#noteDone(ordinal, queueId);
-      return false;
-    }
-    this.#forget(ordinal);
+  evict(): boolean {
+    if (this.isTail || this.pins > 0) return false;
+    this.dropBuffer();
     return true;
   }
 
-  /** Nobody holds the message here any more: it has moved. */
-  discard(ordinal: number): void {
-    if (this.#holders[ordinal] === 0) return;
-    this.#holders[ordinal] = 0;
-    this.#forget(ordinal);
+  #verify(): DamagedRange[] {
+    const { buffer, salt, usedBytes } = this;
+    const damage: DamagedRange[] = [];
+    for (let at = 0; at < usedBytes; ) {
+      const block = readBlock(buffer, at, usedBytes, salt);
+      if (block !== undefined) {
+        at += block.bytes;
+        continue;
+      }
+      const to = nextBlock(buffer, at + 1, usedBytes, salt);
+      damage.push({ segment: this, from: at, to, ordinals: this.#heldBetween(at, to) });
+      at = to;
+    }
+    this.isVerified = true;
+    return damage;
   }
 
-  #forget(ordinal: number): void {
-    this.#doneWith.delete(ordinal);
-    this.heldCount--;
-    this.heldBytes -= this.messageBytes(ordinal);
+  /** Messages that somebody holds and whose records begin between `from` and `to`. */
+  #heldBetween(from: number, to: number): number[] {
+    const ordinals: number[] = [];
+    for (let ordinal = 0; ordinal < this.count; ordinal++) {
+      const at = this.recordStart(ordinal);
+      if (at >= from && at < to && this.holders(ordinal) > 0) ordinals.push(ordinal);
+    }
+    return ordinals;
   }
 
-  #noteDone(ordinal: number, queueId: number): void {
-    const done = this.#doneWith.get(ordinal);
-    if (done === undefined) this.#doneWith.set(ordinal, [queueId]);
-    else done.push(queueId);
+  /** A copy of the file beside it, for whoever wants to see what can be saved; unless there is one. */
+  keepAside(): void {
+    const { disk } = this.#home;
+    const name = `${this.name}.damaged`;
+    if (disk.list().includes(name)) return;
+    const wasOpen = this.#file !== undefined;
+    const bytes = Buffer.allocUnsafe(this.file.size);
+    this.file.read(bytes, 0, bytes.length, 0);
+    if (!wasOpen) this.closeFile();
+    const copy = disk.open(name);
+    copy.write(bytes, 0, bytes.length, 0);
+    copy.syncNow();
+    copy.close();
+    disk.syncFolder();
   }
 
-  /** Whether a durable queue is done with a message that others still hold. */
-  isDoneWith(ordinal: number, queueId: number): boolean {
-    return this.#doneWith.get(ordinal)?.includes(queueId) ?? false;
+  /** Reads what was written into a buffer with room for more, so that it can go on growing. */
+  reopen(room: number): void {
+    const buffer = this.takeBuffer(room);
+    const bytes = this.file.read(buffer, 0, this.usedBytes, 0);
+    assert(bytes === this.usedBytes, `${this.name} has ${bytes} of ${this.usedBytes} bytes`);
+    this.isTail = true;
   }
-}
-
-/** Bytes of a MESSAGE record. */
-export function recordBytes(queues: number, messageBytes: number): number {
-  return MESSAGE_HEADER_BYTES + 4 * queues + messageBytes;
-}
-
-/** The durable queues that took the message whose record begins at `recordAt`. */
-export function queuesOf({ view }: Pick<JournalSegment, "view">, recordAt: number): number[] {
-  const queues: number[] = [];
-  const count = view.getUint16(recordAt + 2, true);
-  for (let index = 0; index < count; index++) {
-    queues.push(view.getUint32(recordAt + MESSAGE_HEADER_BYTES + 4 * index, true));
-  }
-  return queues;
-}
-
-/** Behind its record's header and ids. */
-export function messageStart({ view }: JournalSegment, recordAt: number): number {
-  return recordAt + MESSAGE_HEADER_BYTES + 4 * view.getUint16(recordAt + 2, true);
 }

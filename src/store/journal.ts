@@ -2,17 +2,22 @@
  * The journal: the segmented log of the messages that outlive the process, and their memory while it runs.
  *
  * Within a turn records are only appended, to the tail segment's buffer. At its end they are handed to the operating
- * system as one flush, which counts wholly or not at all (segment-format.ts). Who waits for safety is told by the sync
- * that covers the flush; while one sync runs, what comes collects and goes with the next. Files are removed from the head
- * only, because a record SETTLED speaks of messages before it, and only after a sync that covers what made them
- * superfluous. When little of the log is held, what is held in its head moves to the tail.
+ * system as one flush, which counts wholly or not at all (segment-format.ts); while a sync runs they wait for the next
+ * one's end instead, unless somebody could see the difference after the process is killed. Files are removed from the head
+ * only, because a record SETTLED speaks of messages before it. When little of the log is held, what is held in its head
+ * moves to the tail.
  */
 
-import { LRUCache } from "lru-cache";
 import { assert } from "../assert.ts";
 import type { Turn, TurnTask } from "../turn.ts";
-import type { Disk, DiskFile } from "./disk.ts";
-import { JournalSegment, messageStart, queuesOf, recordBytes } from "./journal-segment.ts";
+import {
+  type DamagedRange,
+  JournalSegment,
+  type SegmentHome,
+  segmentHome,
+} from "./journal-segment.ts";
+import { JournalWriter, type WriterOptions } from "./journal-writer.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 import type { FlushListener, Holder, Place } from "./message-store.ts";
 import { Moves } from "./moves.ts";
 import {
@@ -21,27 +26,41 @@ import {
   DELIVERED_BYTES,
   MESSAGE,
   MESSAGE_HEADER_BYTES,
+  messageStart,
   ORDINALS_MAX,
+  queuesOf,
+  readBlock,
+  recordBytes,
   SETTLED,
   SETTLED_BYTES,
   sealBlock,
   segmentNumber,
+  segmentStart,
 } from "./segment-format.ts";
+import { encodeIndex, IndexBuilder } from "./segment-index.ts";
 import { SettledRuns } from "./settled-runs.ts";
 
-export interface JournalOptions {
-  readonly disk: Disk;
+export interface JournalOptions extends WriterOptions {
   readonly turn: Turn;
   /** Bytes of a segment; a larger message has one of its own. */
   readonly segmentBytes: number;
-  /** Bytes of sealed segments kept in memory. */
-  readonly residentBytesMax: number;
-  /** Whether safe means on the disk, or handed to the operating system. */
-  readonly sync: "always" | "os";
-  /** The disk did not take what was promised: the process must not go on as if it had. */
-  readonly onSyncFailed: (error: Error) => void;
-  /** Writing does not work, or works again (undefined). */
-  readonly onWriteTrouble: (error: Error | undefined) => void;
+  /** The memory that messages may take. */
+  readonly budget: MemoryBudget;
+  /** A 32-bit number that nobody can guess, for each segment. */
+  readonly salt: () => number;
+  /** Bytes that were safe have changed: once for each damaged range. */
+  readonly onDamage: (damage: DamagedRange) => void;
+}
+
+/** Where a journal begins: behind these numbers. */
+export interface Beginning {
+  readonly home: SegmentHome;
+  readonly lastNumber: number;
+  readonly lastBlock: number;
+}
+
+function beginning(options: JournalOptions): Beginning {
+  return { home: segmentHome(options), lastNumber: 0, lastBlock: 0 };
 }
 
 /** The log may have as many bytes for one held byte, and these besides, before its head is cleared out. */
@@ -49,37 +68,19 @@ const LOG_BYTES_PER_HELD = 2;
 const SPARE_SEGMENTS = 2;
 /** How often, by what comes and goes, it is looked whether the head should be cleared out. */
 const LOOKS_PER_SEGMENT = 4;
-
-/** A range of a segment that the operating system has not been given yet. */
-interface Write {
-  readonly segment: JournalSegment;
-  readonly start: number;
-  readonly end: number;
-  readonly block: number;
-}
-
-/** What a sync covers. */
-interface Sync {
-  readonly files: readonly DiskFile[];
-  readonly block: number;
-  readonly waiting: readonly FlushListener[];
-  readonly retired: readonly JournalSegment[];
-}
-
-export function segmentFileName(number: number): string {
-  return `segment-${String(number).padStart(10, "0")}`;
-}
+/** A flush of so many bytes does not wait for a sync that runs. */
+const DEFERRED_BYTES_MAX = 4 * 1024 * 1024;
 
 export class Journal implements TurnTask {
   readonly #options: JournalOptions;
+  readonly #writer: JournalWriter;
+  readonly #home: SegmentHome;
   /** From the head to the tail. */
   readonly #segments: JournalSegment[] = [];
   readonly #byNumber = new Map<number, JournalSegment>();
   readonly #moves = new Moves();
-  readonly #resident: LRUCache<number, JournalSegment>;
   #tail: JournalSegment | undefined;
   #recent: JournalSegment | undefined;
-  #oversized: JournalSegment | undefined;
   #nextNumber: number;
   #nextBlock: number;
   /** In the tail: where the block that is being filled begins; -1 when none is. */
@@ -92,39 +93,33 @@ export class Journal implements TurnTask {
   readonly #delivered = new Map<number, number>();
   /** The highest position that each queue has ever delivered. */
   readonly #deliveredUpTo = new Map<number, number>();
+  /** Messages from this position on have not been handed to the operating system. */
+  #firstUnwritten: number;
+  /** Whether one of those that have been was delivered since the last flush, and that has not been noted before. */
+  #deliversWritten = false;
   #scheduled = false;
-  #writes: Write[] = [];
-  #writeTrouble = false;
-  /** Those who wait for what this turn has appended, and those for what has been handed to the system. */
-  #waiting: FlushListener[] = [];
-  #written: FlushListener[] = [];
-  /** Numbers of the last block that was handed to the system, and of the last that is known to be on the disk. */
-  #writtenBlock: number;
-  #syncedBlock: number;
-  /** What the sync that is running covers; undefined when none runs. */
-  #sync: Sync | undefined;
-  #closed = false;
-  readonly #unsynced = new Set<DiskFile>();
-  /** Segments of which nothing is needed any more, once all that has been appended is safe. */
-  #retired: JournalSegment[] = [];
+  /** Whether there is something to flush when the sync that runs has ended. */
+  #deferred = false;
   #place: { buffer: Buffer; view: DataView; offset: number } | undefined;
   #usedBytes = 0;
   /** Since somebody looked whether the head should be cleared out: bytes let go of, and bytes appended. */
   #releasedBytes = 0;
   #grownBytes = 0;
+  /** Messages that are held and can no longer be read, by the position that their holders know. */
+  readonly #lost = new Set<number>();
 
-  constructor(options: JournalOptions, nextNumber = 1, nextBlock = 1) {
+  /** An empty journal, or one that goes on behind what recovery has found. */
+  constructor(
+    options: JournalOptions,
+    { home, lastNumber, lastBlock }: Beginning = beginning(options),
+  ) {
     this.#options = options;
-    this.#nextNumber = nextNumber;
-    this.#nextBlock = nextBlock;
-    this.#writtenBlock = nextBlock - 1;
-    this.#syncedBlock = nextBlock - 1;
-    this.#resident = new LRUCache({
-      maxSize: Math.max(1, options.residentBytesMax),
-      sizeCalculation: (segment) => Math.max(1, segment.usedBytes),
-      dispose: (segment) => {
-        if (segment !== this.#tail && !this.#isBeingWritten(segment)) segment.evict();
-      },
+    this.#home = home;
+    this.#nextNumber = lastNumber + 1;
+    this.#nextBlock = lastBlock + 1;
+    this.#firstUnwritten = segmentStart(lastNumber + 1);
+    this.#writer = new JournalWriter(options, lastBlock, () => {
+      if (this.#deferred) this.schedule();
     });
   }
 
@@ -160,8 +155,7 @@ export class Journal implements TurnTask {
 
   #header(tail: JournalSegment, bytes: number, queues: number, label: number, known: number): void {
     const { view, usedBytes: at } = tail;
-    view.setUint16(at, MESSAGE, true);
-    view.setUint16(at + 2, queues, true);
+    view.setUint32(at, MESSAGE | (queues << 8), true);
     view.setUint32(at + 4, bytes, true);
     view.setFloat64(at + 8, label, true);
     view.setFloat64(at + 16, known, true);
@@ -206,12 +200,20 @@ export class Journal implements TurnTask {
   }
 
   #newSegment(bytesMin: number): JournalSegment {
-    const { disk, segmentBytes } = this.#options;
-    const number = this.#nextNumber;
-    const segment = new JournalSegment(number, disk.open(segmentFileName(number)));
-    disk.syncFolder();
+    const { disk, segmentBytes, salt } = this.#options;
+    const bytes = Math.max(segmentBytes, bytesMin);
+    const segment = new JournalSegment({ number: this.#nextNumber, salt: salt() }, this.#home);
+    try {
+      // Opening it makes the file.
+      void segment.file;
+      disk.syncFolder();
+    } catch (error) {
+      segment.dispose();
+      throw error;
+    }
     this.#nextNumber++;
-    segment.keep(Buffer.allocUnsafeSlow(Math.max(segmentBytes, bytesMin)));
+    segment.isTail = true;
+    segment.takeBuffer(bytes);
     return segment;
   }
 
@@ -219,22 +221,42 @@ export class Journal implements TurnTask {
   #seal(tail: JournalSegment): void {
     this.#closeBlock(tail, true);
     tail.seal();
-    this.#grownBytes += tail.usedBytes;
-    this.#resident.set(tail.number, tail);
+    tail.isTail = false;
+    this.#writeIndex(tail);
+    this.#grownBytes += tail.fileBytes;
+    tail.touch();
+  }
+
+  #writeIndex(segment: JournalSegment): void {
+    if (segment.usedBytes === 0) return;
+    const { buffer, view, usedBytes, salt } = segment;
+    const builder = new IndexBuilder(segment.name);
+    for (let at = 0; at < usedBytes; ) {
+      const block = readBlock(buffer, at, usedBytes, salt);
+      assert(block !== undefined, `the block at ${at} of ${segment.name} is not what was written`);
+      builder.addBlock(block, view, at, at);
+      at += block.bytes;
+    }
+    const index = encodeIndex(builder.build(), salt);
+    segment.indexBytes = index.length;
+    this.#usedBytes += index.length;
+    this.#writer.writeIndex(segment, index, this.#nextBlock - 1);
   }
 
   #closeBlock(tail: JournalSegment, goesOn: boolean): void {
     if (this.#blockStart < 0) return;
     const start = this.#blockStart;
     const number = this.#nextBlock++;
+    const { safeBlock } = this.#writer;
     sealBlock(tail.buffer, start, tail.usedBytes, {
       number,
       continues: this.#flushGoesOn,
       goesOn,
       ordinal: this.#blockOrdinal,
-      synced: this.#options.sync === "always" ? this.#syncedBlock : number - 1,
+      synced: safeBlock,
+      salt: tail.salt,
     });
-    this.#writes.push({ segment: tail, start, end: tail.usedBytes, block: number });
+    this.#writer.writeBlock(tail, start, tail.usedBytes, number);
     this.#blockStart = -1;
     this.#flushGoesOn = goesOn;
   }
@@ -260,60 +282,81 @@ export class Journal implements TurnTask {
   locate(position: number): Place {
     const segment = this.#find(position);
     const ordinal = this.#ordinal;
-    if (!segment.resident) {
-      segment.load();
-      this.#resident.set(segment.number, segment);
-      this.#keepOversized(segment);
-    } else if (segment !== this.#tail) {
-      this.#resident.get(segment.number);
-    }
+    this.#use(segment);
+    if (this.#lost.size > 0 && this.#lost.has(position))
+      throw new Error(`message ${ordinal} of ${segment.name} is damaged`);
     this.#place ??= { buffer: segment.buffer, view: segment.view, offset: 0 };
     this.#place.buffer = segment.buffer;
     this.#place.view = segment.view;
-    this.#place.offset = messageStart(segment, segment.recordStart(ordinal));
+    this.#place.offset = messageStart(segment.view, segment.recordStart(ordinal));
     return this.#place;
   }
 
-  /** What is larger than all that may be resident is not taken by the cache: one of these stays until the next. */
-  #keepOversized(segment: JournalSegment): void {
-    if (this.#resident.has(segment.number)) return;
-    if (this.#oversized !== segment && this.#oversized !== this.#tail) this.#oversized?.evict();
-    this.#oversized = segment;
+  /** As `MessageStore.isWhole`. */
+  isWhole(position: number): boolean {
+    if (this.#lost.has(position)) return false;
+    this.#use(this.#find(position));
+    return !this.#lost.has(position);
   }
 
-  hold(position: number): void {
-    this.#find(position).hold(this.#ordinal);
+  /** Its bytes are in memory, and have been looked at. */
+  #use(segment: JournalSegment): void {
+    if (segment === this.#tail) return;
+    if (segment.resident) segment.touch();
+    else this.#load(segment);
   }
 
-  letGo(position: number): void {
-    this.#letGo(position, 0);
+  #load(segment: JournalSegment): void {
+    const damage = segment.load();
+    for (const { ordinals } of damage)
+      for (const ordinal of ordinals) this.#lost.add(this.#moves.known(segment.start + ordinal));
+    if (damage.length === 0 || segment.isDamaged) return;
+    segment.isDamaged = true;
+    segment.keepAside();
+    for (const range of damage) this.#options.onDamage(range);
+  }
+
+  /**
+   * Looks whether the next segment that was taken over unread is what was written; false when all have been looked at. What
+   * is damaged is reported as it is when somebody needs it.
+   */
+  verifyNext(): boolean {
+    const segment = this.#segments.find(({ isVerified, isTail }) => !isVerified && !isTail);
+    if (segment === undefined) return false;
+    const wasResident = segment.resident;
+    this.#load(segment);
+    if (!wasResident) segment.evict();
+    return true;
   }
 
   /** As `MessageStore.release`; what a durable queue settles is remembered in the log. */
   release(position: number, holder: Holder): void {
-    if (holder.persists) {
-      const segment = this.#find(position);
-      this.#settled.add(holder.id, segment.start + this.#ordinal);
-      this.schedule();
-    }
-    this.#letGo(position, holder.persists ? holder.id : 0);
-  }
-
-  #letGo(position: number, queueId: number): void {
+    // What was lost does not move with the rest of its segment.
+    if (this.#lost.size > 0 && this.#lost.has(position) && !this.#isThere(position)) return;
+    const queueId = holder.persists ? holder.id : 0;
     const segment = this.#find(position);
     const ordinal = this.#ordinal;
+    this.schedule();
+    if (holder.persists) this.#settled.add(holder.id, segment.start + ordinal);
     if (!segment.letGo(ordinal, queueId)) return;
     this.#releasedBytes += segment.messageBytes(ordinal);
     this.#moves.forget(segment.start + ordinal);
-    this.schedule();
+  }
+
+  #isThere(position: number): boolean {
+    return this.#byNumber.has(segmentNumber(this.#moves.current(position)));
   }
 
   /** What a durable queue holds up to `position` has been delivered: it comes back marked so. */
   noteDelivered(queueId: number, position: number): void {
-    if (position <= (this.#deliveredUpTo.get(queueId) ?? 0)) return;
-    this.#deliveredUpTo.set(queueId, position);
-    this.#delivered.set(queueId, position);
-    this.schedule();
+    if (position > (this.#deliveredUpTo.get(queueId) ?? 0)) {
+      this.#deliveredUpTo.set(queueId, position);
+      this.#delivered.set(queueId, position);
+      this.schedule();
+    } else if (!this.#delivered.has(queueId)) {
+      return;
+    }
+    if (position < this.#firstUnwritten) this.#deliversWritten = true;
   }
 
   // -- flushing
@@ -327,22 +370,46 @@ export class Journal implements TurnTask {
 
   /** Calls the listener when everything appended so far is safe. */
   afterFlush(listener: FlushListener): void {
-    this.#waiting.push(listener);
+    this.#writer.wait(listener);
     this.schedule();
   }
 
   endTurn(): void {
     this.#scheduled = false;
-    this.flush();
+    this.#home.pool.endTurn();
+    this.#deferred = this.#mayWait();
+    if (!this.#deferred) this.flush();
+  }
+
+  /**
+   * What is written while a sync runs holds that up, and gets to the disk no sooner. It is missing after the process is
+   * killed, but nothing of it has been promised yet: only a delivery of what was written before would be forgotten.
+   */
+  #mayWait(): boolean {
+    if (!this.#writer.isSyncing || this.#writer.isBehind || this.#deliversWritten) return false;
+    const tail = this.#tail;
+    if (tail === undefined || this.#blockStart < 0) return true;
+    return tail.usedBytes - this.#blockStart < DEFERRED_BYTES_MAX;
+  }
+
+  /** Whether something that was appended has not been handed to the operating system. */
+  get isBehind(): boolean {
+    return this.#deferred || this.#writer.isBehind;
   }
 
   /** Hands everything to the operating system, and sees to it that it gets to the disk when somebody waits for that. */
   flush(): void {
+    // What is appended here need not be flushed again.
+    this.#scheduled = true;
     this.#appendSettled();
     this.#clearHead();
     this.#appendDelivered();
     if (this.#tail !== undefined) this.#closeBlock(this.#tail, false);
-    this.#drain();
+    this.#scheduled = false;
+    this.#writer.drain();
+    if (this.#writer.isBehind || this.#tail === undefined) return;
+    this.#deliversWritten = false;
+    this.#firstUnwritten = this.#tail.start + this.#tail.count;
   }
 
   #appendSettled(): void {
@@ -373,78 +440,6 @@ export class Journal implements TurnTask {
     this.#delivered.clear();
   }
 
-  /** Gives the operating system what it has not been given; on trouble the rest waits for the next flush. */
-  #drain(): void {
-    let written = 0;
-    try {
-      for (const { segment, start, end, block } of this.#writes) {
-        this.#unsynced.add(segment.file);
-        segment.file.write(segment.buffer, start, end, start);
-        this.#writtenBlock = block;
-        written++;
-      }
-    } catch (error) {
-      this.#writes.splice(0, written);
-      this.#writeTrouble = true;
-      this.#options.onWriteTrouble(error as Error);
-      return;
-    }
-    const segments = new Set(this.#writes.map(({ segment }) => segment));
-    this.#writes.length = 0;
-    // What could not be evicted while it was not written can be now.
-    for (const segment of segments) {
-      if (segment !== this.#tail && segment.resident) this.#resident.set(segment.number, segment);
-    }
-    this.#written.push(...this.#waiting);
-    this.#waiting = [];
-    if (this.#writeTrouble) {
-      this.#writeTrouble = false;
-      this.#options.onWriteTrouble(undefined);
-    }
-    this.#syncIfWanted();
-  }
-
-  #isBeingWritten(segment: JournalSegment): boolean {
-    return this.#writes.some((write) => write.segment === segment);
-  }
-
-  #syncIfWanted(): void {
-    if (this.#sync !== undefined || this.#writes.length > 0) return;
-    if (this.#written.length === 0 && this.#retired.length === 0) return;
-    const files = this.#options.sync === "always" ? [...this.#unsynced] : [];
-    const sync = {
-      files,
-      block: this.#writtenBlock,
-      waiting: this.#written,
-      retired: this.#retired,
-    };
-    this.#sync = sync;
-    this.#written = [];
-    this.#retired = [];
-    this.#unsynced.clear();
-    let left = files.length;
-    const done = (error: Error | null): void => {
-      if (this.#closed) return;
-      if (error !== null) {
-        this.#options.onSyncFailed(error);
-        return;
-      }
-      left--;
-      if (left > 0) return;
-      this.#synced(sync);
-    };
-    if (files.length === 0) done(null);
-    for (const file of files) file.sync(done);
-  }
-
-  #synced({ block, waiting, retired }: Sync): void {
-    this.#sync = undefined;
-    this.#syncedBlock = block;
-    for (const segment of retired) this.#remove(segment);
-    for (const listener of waiting) listener.onFlushed();
-    this.#syncIfWanted();
-  }
-
   // -- reclaiming
 
   /** Retires what nobody holds at the head; when little of the log is held, makes it so by moving what is. */
@@ -466,18 +461,20 @@ export class Journal implements TurnTask {
       this.#segments.shift();
       this.#byNumber.delete(head.number);
       if (this.#recent === head) this.#recent = undefined;
-      this.#usedBytes -= head.usedBytes;
-      this.#retired.push(head);
+      this.#usedBytes -= head.fileBytes;
+      this.#writer.retire(head);
     }
   }
 
   #relocate(head: JournalSegment): void {
+    this.#use(head);
     // It must not be evicted for the sake of what it fills the tail with.
-    this.#resident.delete(head.number);
-    if (!head.resident) head.load();
+    head.pins++;
     for (let ordinal = 0; ordinal < head.count; ordinal++) {
-      if (head.holders(ordinal) > 0) this.#move(head, ordinal);
+      if (head.holders(ordinal) === 0) continue;
+      if (!this.#lost.has(this.#moves.known(head.start + ordinal))) this.#move(head, ordinal);
     }
+    head.pins--;
   }
 
   #move(head: JournalSegment, ordinal: number): void {
@@ -485,7 +482,7 @@ export class Journal implements TurnTask {
     const recordAt = head.recordStart(ordinal);
     const { view } = head;
     const bytes = view.getUint32(recordAt + 4, true);
-    const queues = queuesOf(head, recordAt).filter((id) => !head.isDoneWith(ordinal, id));
+    const queues = queuesOf(view, recordAt).filter((id) => !head.isDoneWith(ordinal, id));
     const known = this.#moves.known(from);
     for (const id of queues) this.#keepDelivered(id, known);
     const tail = this.#room(recordBytes(queues.length, bytes), 1);
@@ -495,7 +492,7 @@ export class Journal implements TurnTask {
       tail.view.setUint32(at, id, true);
       at += 4;
     }
-    const messageAt = messageStart(head, recordAt);
+    const messageAt = messageStart(view, recordAt);
     head.buffer.copy(tail.buffer, at, messageAt, messageAt + bytes);
     this.#moves.move(from, this.#endRecord(tail, at + bytes, head.holders(ordinal)));
   }
@@ -504,16 +501,6 @@ export class Journal implements TurnTask {
   #keepDelivered(queueId: number, known: number): void {
     const upTo = this.#deliveredUpTo.get(queueId) ?? 0;
     if (known <= upTo) this.#delivered.set(queueId, upTo);
-  }
-
-  #remove(segment: JournalSegment): void {
-    this.#unsynced.delete(segment.file);
-    this.#resident.delete(segment.number);
-    segment.file.close();
-    const { disk } = this.#options;
-    disk.remove(segmentFileName(segment.number));
-    // One after the other: a head that came back after a crash without what followed it would look like damage.
-    disk.syncFolder();
   }
 
   // -- beginning and end
@@ -525,12 +512,9 @@ export class Journal implements TurnTask {
 
   /** Takes over a segment that recovery has read, the older first; none is written to any more. */
   adopt(segment: JournalSegment): void {
-    // Whether the process before this one has synced it is not known, and what is shown to consumers should not go again.
-    if (this.#options.sync === "always") segment.file.syncNow();
     this.#segments.push(segment);
     this.#byNumber.set(segment.number, segment);
-    this.#usedBytes += segment.usedBytes;
-    if (segment.resident) this.#resident.set(segment.number, segment);
+    this.#usedBytes += segment.fileBytes;
   }
 
   /** The last adopted segment is the tail again if there is room in it: many short lives make no more files than one. */
@@ -538,10 +522,13 @@ export class Journal implements TurnTask {
     const last = this.#segments.at(-1);
     const { segmentBytes } = this.#options;
     if (last === undefined || last.usedBytes * 2 > segmentBytes) return;
-    const buffer = Buffer.allocUnsafeSlow(segmentBytes);
-    last.file.read(buffer, 0, last.usedBytes, 0);
-    last.keep(buffer);
+    // What goes into it takes the place of its index.
+    last.file.truncate(last.usedBytes);
+    this.#usedBytes -= last.indexBytes;
+    last.indexBytes = 0;
+    last.reopen(segmentBytes);
     this.#tail = last;
+    this.#firstUnwritten = last.start + last.count;
   }
 
   /** A recovered record that is known by another position than its own. */
@@ -553,14 +540,19 @@ export class Journal implements TurnTask {
   close(): void {
     this.#releasedBytes = this.#options.segmentBytes;
     this.flush();
-    this.#closed = true;
-    // The sync that runs may end at any time, or never: what it covers is synced here.
-    const { files, retired, waiting } = this.#sync ?? { files: [], retired: [], waiting: [] };
-    for (const file of new Set([...this.#unsynced, ...files])) file.syncNow();
-    if (this.#writes.length === 0) {
-      for (const segment of [...retired, ...this.#retired]) this.#remove(segment);
-      for (const listener of [...waiting, ...this.#written]) listener.onFlushed();
-    }
-    for (const { file } of this.#segments) file.close();
+    this.#writer.syncNow();
+    this.#sayAllIsSafe();
+    for (const segment of this.#segments) segment.closeFile();
+  }
+
+  /** A last block without records, which says of all before it that they are on the disk: a restart need not read them. */
+  #sayAllIsSafe(): void {
+    const tail = this.#tail;
+    if (tail === undefined || this.#segments.length === 1 || this.#writer.isBehind) return;
+    if (tail.usedBytes + BLOCK_HEADER_BYTES > tail.buffer.length) return;
+    this.#openBlock(tail);
+    this.#closeBlock(tail, false);
+    this.#writer.drain();
+    tail.file.syncNow();
   }
 }

@@ -1,70 +1,126 @@
 /**
- * The store that keeps nothing beyond the process: segments in memory.
+ * The store of messages that need not outlive the process: segments in memory, the least recently used of which go to a
+ * scratch file each when messages take more memory than they may, and come back when somebody needs them.
  *
- *     record
- *     0   bytes of the message          uint32
- *     4   how many hold it              uint32
- *     8   the message
+ * A record is the message and nothing else. Segments are filled one after the other. One in which no message is held any more
+ * is dropped; the tail starts over at its beginning instead, so that a flow whose messages are settled as fast as they come
+ * stays within one warm segment. A few messages that stay while everything around them goes do not keep their segment: they
+ * are copied to the tail, and their positions lead there.
  *
- * Segments are filled one after the other. One in which no record is held any more is dropped; the tail starts over at its
- * beginning instead, so that a flow whose messages are settled as fast as they come stays within one warm segment. A few
- * messages that stay while everything around them goes do not keep their segment: they are copied to the tail, and their
- * positions lead there.
+ * A *position* is number of the segment * 2^16 + ordinal. It is below those of the journal.
  */
 
 import { assert } from "../assert.ts";
 import type { Turn } from "../turn.ts";
+import { BufferPool } from "./buffer-pool.ts";
+import type { Disk } from "./disk.ts";
+import type { MemoryBudget } from "./memory-budget.ts";
 import type { FlushListener, Holder, MessageStore, Place } from "./message-store.ts";
 import { Moves } from "./moves.ts";
+import { Segment } from "./segment.ts";
 
-/** Segments begin at multiples of it, so that a position tells its segment. */
 const SEGMENT_BYTES = 1 << 20;
-/** A larger record gets a segment of its own, so that it goes when it is settled and wastes no tail. */
-const RECORD_BYTES_MAX = SEGMENT_BYTES / 4;
-const RECORD_HEADER_BYTES = 8;
-const HOLDERS_AT = 4;
-/** Sockets may refer to records from this size on until they are written, so their bytes are not written over. */
-const SHARED_RECORD_BYTES_MIN = 4096;
+/** A larger message gets a segment of its own, so that it goes when it is settled and wastes no tail. */
+const MESSAGE_BYTES_MAX = SEGMENT_BYTES / 4;
+/** A segment has fewer messages than that. */
+const ORDINALS_MAX = 2 ** 16;
 /** A segment with less than one held byte in so many is given up: what is held in it moves. */
 const SPARSE_RATIO = 4;
-/** But not while it is so near the tail: most of what is held there will go by itself. */
-const RECENT_BYTES = 8 * SEGMENT_BYTES;
+/** But not while it is so near the tail, in segments: most of what is held there will go by itself. */
+const RECENT_SEGMENTS = 8;
 
-class Segment {
-  /** The position of its first byte. */
-  readonly start: number;
-  readonly buffer: Buffer;
-  readonly view: DataView;
-  usedBytes = 0;
-  /** Of records that somebody holds. */
-  heldBytes = 0;
-  /** Whether a socket may still refer to its bytes after they were settled. */
-  shared = false;
+const SCRATCH_NAME = /^transient-\d+$/;
 
-  constructor(start: number, bytes: number) {
-    this.start = start;
-    this.buffer = Buffer.allocUnsafeSlow(bytes);
-    this.view = new DataView(this.buffer.buffer, this.buffer.byteOffset, bytes);
+export interface MemoryStoreOptions {
+  readonly turn: Turn;
+  readonly budget: MemoryBudget;
+  /** Where segments go that there is no memory for; without it they stay in memory. */
+  readonly disk: Disk | undefined;
+  /** A segment could not be written, so that it stays in memory; or one could again (undefined). */
+  readonly onWriteTrouble: (error: Error | undefined) => void;
+}
+
+interface Home extends MemoryStoreOptions {
+  readonly pool: BufferPool;
+}
+
+class MemorySegment extends Segment {
+  readonly #home: Home;
+  /** Whether its bytes are in its scratch file. */
+  #isOnDisk = false;
+  isTail = false;
+
+  constructor(number: number, home: Home) {
+    super(number, number * ORDINALS_MAX, home);
+    this.#home = home;
+  }
+
+  get #name(): string {
+    return `transient-${this.number}`;
+  }
+
+  evict(): boolean {
+    const { disk, onWriteTrouble } = this.#home;
+    if (disk === undefined || this.isTail) return false;
+    if (!this.#isOnDisk) {
+      try {
+        this.#write(disk);
+        onWriteTrouble(undefined);
+      } catch (error) {
+        onWriteTrouble(error as Error);
+        return false;
+      }
+    }
+    this.dropBuffer();
+    return true;
+  }
+
+  #write(disk: Disk): void {
+    const file = disk.open(this.#name);
+    try {
+      file.write(this.buffer, 0, this.usedBytes, 0);
+      this.#isOnDisk = true;
+    } finally {
+      file.close();
+    }
+  }
+
+  /** Reads its bytes back. */
+  load(): void {
+    const buffer = this.takeBuffer(this.usedBytes);
+    const file = this.#home.disk!.open(this.#name);
+    const bytes = file.read(buffer, 0, this.usedBytes, 0);
+    file.close();
+    assert(bytes === this.usedBytes, `${this.#name} has ${bytes} of ${this.usedBytes} bytes`);
+  }
+
+  /** Nothing is to be asked of it after that. */
+  remove(): void {
+    this.dispose();
+    if (this.#isOnDisk) this.#home.disk!.remove(this.#name);
   }
 }
 
 export class MemoryStore implements MessageStore {
-  readonly #turn: Turn;
-  /** By their start. */
-  readonly #segments = new Map<number, Segment>();
+  readonly #home: Home;
+  /** By their number. */
+  readonly #segments = new Map<number, MemorySegment>();
   readonly #moves = new Moves();
-  #tail: Segment;
+  #tail: MemorySegment;
   /** The segment of the last position looked up: mostly the next one's too. */
-  #recent: Segment;
-  #nextStart = 0;
+  #recent: MemorySegment;
+  #nextNumber = 0;
   #listeners: FlushListener[] = [];
+  #scheduled = false;
   readonly #place: { buffer: Buffer; view: DataView; offset: number };
-  /** Bytes of all segments. */
-  allocatedBytes = 0;
 
-  constructor(turn: Turn) {
-    this.#turn = turn;
+  constructor(options: MemoryStoreOptions) {
+    this.#home = { ...options, pool: new BufferPool(SEGMENT_BYTES) };
+    const { disk } = options;
+    // What the process before this one has left.
+    for (const name of disk?.list() ?? []) if (SCRATCH_NAME.test(name)) disk?.remove(name);
     this.#tail = this.#addSegment(SEGMENT_BYTES);
+    this.#tail.isTail = true;
     this.#recent = this.#tail;
     this.#place = { buffer: this.#tail.buffer, view: this.#tail.view, offset: 0 };
   }
@@ -74,121 +130,132 @@ export class MemoryStore implements MessageStore {
   }
 
   #append(bytes: number, holders: number): number {
-    const recordBytes = RECORD_HEADER_BYTES + bytes;
-    const segment = this.#segmentFor(recordBytes);
+    const segment = this.#segmentFor(bytes);
     const offset = segment.usedBytes;
-    segment.usedBytes = offset + recordBytes;
-    segment.heldBytes += recordBytes;
-    if (recordBytes >= SHARED_RECORD_BYTES_MIN) segment.shared = true;
-    segment.view.setUint32(offset, bytes, true);
-    segment.view.setUint32(offset + HOLDERS_AT, holders, true);
-    return segment.start + offset;
+    segment.usedBytes = offset + bytes;
+    return segment.start + segment.add(offset, bytes, holders);
   }
 
-  #segmentFor(recordBytes: number): Segment {
-    if (recordBytes > RECORD_BYTES_MAX) return this.#addSegment(recordBytes);
+  #segmentFor(bytes: number): MemorySegment {
+    if (bytes > MESSAGE_BYTES_MAX) {
+      const segment = this.#addSegment(bytes);
+      segment.touch();
+      return segment;
+    }
     const tail = this.#tail;
-    if (tail.heldBytes === 0 && !tail.shared) tail.usedBytes = 0;
-    if (tail.usedBytes + recordBytes <= SEGMENT_BYTES) return tail;
-    this.#tail = this.#addSegment(SEGMENT_BYTES);
-    if (tail.heldBytes === 0) this.#drop(tail);
-    const aging = this.#segments.get(this.#tail.start - RECENT_BYTES);
-    if (aging !== undefined) this.#giveUpIfSparse(aging);
+    if (tail.heldCount === 0 && tail.count > 0 && !tail.shared) tail.restart();
+    if (tail.usedBytes + bytes <= SEGMENT_BYTES && tail.count < ORDINALS_MAX) return tail;
+    this.#newTail();
     // What moved has gone to the tail.
-    return this.#tail.usedBytes + recordBytes <= SEGMENT_BYTES
-      ? this.#tail
-      : this.#segmentFor(recordBytes);
+    return this.#segmentFor(bytes);
   }
 
-  #addSegment(bytes: number): Segment {
-    const segment = new Segment(this.#nextStart, bytes);
-    this.#nextStart += Math.ceil(bytes / SEGMENT_BYTES) * SEGMENT_BYTES;
-    this.#segments.set(segment.start, segment);
-    this.allocatedBytes += bytes;
+  #newTail(): void {
+    const before = this.#tail;
+    before.isTail = false;
+    this.#tail = this.#addSegment(SEGMENT_BYTES);
+    this.#tail.isTail = true;
+    if (before.heldCount === 0) {
+      this.#drop(before);
+    } else {
+      before.seal();
+      before.touch();
+    }
+    const aging = this.#segments.get(this.#tail.number - RECENT_SEGMENTS);
+    if (aging !== undefined) this.#giveUpIfSparse(aging);
+  }
+
+  #addSegment(bytes: number): MemorySegment {
+    this.#schedule();
+    const segment = new MemorySegment(this.#nextNumber++, this.#home);
+    segment.takeBuffer(bytes);
+    this.#segments.set(segment.number, segment);
     return segment;
   }
 
-  #drop(segment: Segment): void {
-    this.#segments.delete(segment.start);
-    this.allocatedBytes -= segment.buffer.length;
+  #drop(segment: MemorySegment): void {
+    this.#segments.delete(segment.number);
     if (this.#recent === segment) this.#recent = this.#tail;
+    segment.remove();
   }
 
-  /** The segment of a position where a record is now, or undefined when it has moved from there. */
-  #segmentAt(position: number): Segment | undefined {
+  /** The segment of a position where a message is now, or undefined when it has moved from there. */
+  #segmentAt(position: number): MemorySegment | undefined {
     const recent = this.#recent;
-    const offset = position - recent.start;
-    if (offset >= 0 && offset < recent.buffer.length) return recent;
-    const segment = this.#segments.get(position - (position % SEGMENT_BYTES));
+    const ordinal = position - recent.start;
+    if (ordinal >= 0 && ordinal < ORDINALS_MAX) return recent;
+    const segment = this.#segments.get(Math.floor(position / ORDINALS_MAX));
     if (segment !== undefined) this.#recent = segment;
     return segment;
   }
 
-  /** Points `#place` at a record, and returns its segment. */
-  #find(position: number): Segment {
-    let segment = this.#segmentAt(position);
+  /** The segment where a message is now; `ordinal` is in `#ordinal`. */
+  #ordinal = 0;
+  #find(position: number): MemorySegment {
     let now = position;
+    let segment = this.#segmentAt(position);
     if (segment === undefined) {
       now = this.#moves.current(position);
       segment = this.#segmentAt(now);
       assert(segment !== undefined, `position ${position} is in no segment`);
     }
-    const place = this.#place;
-    place.buffer = segment.buffer;
-    place.view = segment.view;
-    place.offset = now - segment.start;
+    this.#ordinal = now - segment.start;
     return segment;
   }
 
   locate(position: number): Place {
-    this.#find(position);
-    this.#place.offset += RECORD_HEADER_BYTES;
-    return this.#place;
-  }
-
-  hold(position: number): void {
-    const { view } = this.#find(position);
-    const at = this.#place.offset + HOLDERS_AT;
-    view.setUint32(at, view.getUint32(at, true) + 1, true);
-  }
-
-  release(position: number, _holder: Holder): void {
-    this.letGo(position);
-  }
-
-  letGo(position: number): void {
     const segment = this.#find(position);
-    const { offset } = this.#place;
-    const holders = segment.view.getUint32(offset + HOLDERS_AT, true);
-    assert(holders > 0, `position ${position} is released more often than it is held`);
-    segment.view.setUint32(offset + HOLDERS_AT, holders - 1, true);
-    if (holders > 1) return;
-    segment.heldBytes -= RECORD_HEADER_BYTES + segment.view.getUint32(offset, true);
-    this.#moves.forget(segment.start + offset);
+    const ordinal = this.#ordinal;
+    this.#use(segment);
+    const place = this.#place;
+    place.buffer = segment.buffer;
+    place.view = segment.view;
+    place.offset = segment.recordStart(ordinal);
+    return place;
+  }
+
+  /** Its bytes are in memory. */
+  #use(segment: MemorySegment): void {
     if (segment === this.#tail) return;
-    if (segment.heldBytes === 0) this.#drop(segment);
+    if (!segment.resident) segment.load();
+    segment.touch();
+  }
+
+  /** Nothing is lost from memory, and what is read from a scratch file was written by this process. */
+  isWhole(): boolean {
+    return true;
+  }
+
+  release(position: number): void {
+    const segment = this.#find(position);
+    const ordinal = this.#ordinal;
+    if (!segment.letGo(ordinal, 0)) return;
+    this.#moves.forget(segment.start + ordinal);
+    if (segment === this.#tail) return;
+    if (segment.heldCount === 0) this.#drop(segment);
     else this.#giveUpIfSparse(segment);
   }
 
   /** Copies what is held in a sparse segment to the tail, and drops the segment. */
-  #giveUpIfSparse(segment: Segment): void {
-    if (this.#tail.start - segment.start < RECENT_BYTES) return;
+  #giveUpIfSparse(segment: MemorySegment): void {
+    if (this.#tail.number - segment.number < RECENT_SEGMENTS) return;
     if (segment.heldBytes * SPARSE_RATIO >= segment.usedBytes) return;
-    const { buffer, view, start } = segment;
-    for (let offset = 0; offset < segment.usedBytes; ) {
-      const bytes = view.getUint32(offset, true);
-      const holders = view.getUint32(offset + HOLDERS_AT, true);
-      if (holders > 0)
-        this.#move(start + offset, buffer.subarray(offset + RECORD_HEADER_BYTES), bytes, holders);
-      offset += RECORD_HEADER_BYTES + bytes;
+    this.#use(segment);
+    const { buffer, usedBytes } = segment;
+    for (let ordinal = 0; ordinal < segment.count; ordinal++) {
+      const holders = segment.holders(ordinal);
+      if (holders === 0) continue;
+      const start = segment.recordStart(ordinal);
+      const end = ordinal + 1 < segment.count ? segment.recordStart(ordinal + 1) : usedBytes;
+      this.#move(segment.start + ordinal, buffer.subarray(start, end), holders);
     }
     this.#drop(segment);
   }
 
-  #move(from: number, message: Buffer, bytes: number, holders: number): void {
-    const to = this.#append(bytes, holders);
+  #move(from: number, message: Buffer, holders: number): void {
+    const to = this.#append(message.length, holders);
     const segment = this.#segmentAt(to)!;
-    message.copy(segment.buffer, to - segment.start + RECORD_HEADER_BYTES, 0, bytes);
+    message.copy(segment.buffer, segment.recordStart(to - segment.start));
     this.#moves.move(from, to);
   }
 
@@ -196,12 +263,20 @@ export class MemoryStore implements MessageStore {
   delivered(): void {}
 
   afterFlush(listener: FlushListener): void {
-    if (this.#listeners.length === 0) this.#turn.flushStore(this);
+    this.#schedule();
     this.#listeners.push(listener);
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#home.turn.flushStore(this);
   }
 
   /** Memory is as safe as this store gets: whoever waited is told. */
   endTurn(): void {
+    this.#scheduled = false;
+    this.#home.pool.endTurn();
     const listeners = this.#listeners;
     this.#listeners = [];
     for (const listener of listeners) listener.onFlushed();

@@ -37,6 +37,12 @@ export interface MessageStore {
   /** Where a held message is. The answer is good until the next call; the bytes themselves stay as they are for the turn. */
   locate(position: number): Place;
 
+  /**
+   * Whether the bytes of a held message are still what was stored; false when the disk has lost them, and then the message
+   * can only be released.
+   */
+  isWhole(position: number): boolean;
+
   /** `holder` is done with the message; after its last holder the bytes may go. */
   release(position: number, holder: Holder): void;
 

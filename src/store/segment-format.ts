@@ -1,6 +1,10 @@
 /**
  * The format of a journal's segment files. Integers are little-endian, offsets count from the beginning of the file.
  *
+ * A file is named segment-NNNNNNNNNN-SSSSSSSS: its number in ten decimal digits, and its *salt*, eight hexadecimal digits
+ * that were drawn when it was made. Checksums begin with the salt, so that no octets that a client sends can be taken for a
+ * block or an index when they come to light in a torn write.
+ *
  * A segment is blocks, one behind the other from offset 0, and, once it is sealed, an index behind them (segment-index.ts).
  * What one flush writes is one block, or several when it fills a segment: all of them count, or none.
  *
@@ -11,7 +15,7 @@
  *     16  1 when the flush goes on in the next block, and 2 more when it began in the one before   uint32
  *     20  MESSAGE records of the segment before this block    uint32
  *     24  number of a block up to which all were on the disk when this one was written   float64
- *     32  CRC-32 of the whole block with these four bytes 0   uint32
+ *     32  CRC-32 of the block without these four bytes, begun with the salt   uint32
  *     36  records, one behind the other
  *
  * A block is valid if and only if
@@ -26,8 +30,7 @@
  *     record MESSAGE: a message and the durable queues that took it. Its ordinal is the number of MESSAGE records before
  *     it in the segment.
  *     0   1                                                   uint8
- *     1   0                                                   uint8
- *     2   number of queues n                                  uint16
+ *     1   number of queues n                                  uint24
  *     4   bytes of the message b                              uint32
  *     8   label, of which the store knows nothing             float64
  *     16  position under which it was stored first, or 0      float64
@@ -52,8 +55,28 @@
 
 import { crc32 } from "node:zlib";
 
+const FILE_NAME = /^segment-(\d{10})-([0-9a-f]{8})$/;
+
+export interface SegmentName {
+  readonly number: number;
+  readonly salt: number;
+}
+
+export function segmentFileName({ number, salt }: SegmentName): string {
+  return `segment-${String(number).padStart(10, "0")}-${salt.toString(16).padStart(8, "0")}`;
+}
+
+/** What a file's name says, if it is a segment's. */
+export function parseSegmentName(name: string): SegmentName | undefined {
+  const match = FILE_NAME.exec(name);
+  return match === null
+    ? undefined
+    : { number: Number(match[1]), salt: Number.parseInt(match[2]!, 16) };
+}
+
 export const BLOCK_HEADER_BYTES = 36;
 const MAGIC = 0x5452564c;
+const MAGIC_OCTETS = Buffer.from("LVRT");
 const GOES_ON = 1;
 const CONTINUES = 2;
 const CRC_AT = 32;
@@ -97,33 +120,48 @@ export interface BlockHeader {
   readonly synced: number;
 }
 
+/** The checksum of the bytes from `start` to `end`, without the four at `crcAt`. */
+export function checksum(
+  buffer: Buffer,
+  start: number,
+  end: number,
+  { crcAt, salt }: { crcAt: number; salt: number },
+): number {
+  const before = crc32(buffer.subarray(start, crcAt), salt);
+  return crc32(buffer.subarray(crcAt + 4, end), before);
+}
+
 /** Fills in the header of the block from `start` to `end`, whose records are written. */
 export function sealBlock(
   buffer: Buffer,
   start: number,
   end: number,
-  { number, continues, goesOn, ordinal, synced }: Omit<BlockHeader, "bytes">,
+  header: Omit<BlockHeader, "bytes"> & { salt: number },
 ): void {
+  const { number, continues, goesOn, ordinal, synced, salt } = header;
   buffer.writeUInt32LE(MAGIC, start);
   buffer.writeUInt32LE(end - start, start + 4);
   buffer.writeDoubleLE(number, start + 8);
   buffer.writeUInt32LE((goesOn ? GOES_ON : 0) | (continues ? CONTINUES : 0), start + 16);
   buffer.writeUInt32LE(ordinal, start + 20);
   buffer.writeDoubleLE(synced, start + 24);
-  buffer.writeUInt32LE(0, start + CRC_AT);
-  buffer.writeUInt32LE(crc32(buffer.subarray(start, end)), start + CRC_AT);
+  const crcAt = start + CRC_AT;
+  buffer.writeUInt32LE(checksum(buffer, start, end, { crcAt, salt }), crcAt);
 }
 
-/** The block at `start` when its magic, size and checksum are right, else undefined. Leaves the buffer as it was. */
-export function readBlock(buffer: Buffer, start: number, end: number): BlockHeader | undefined {
+/** The block at `start` when its magic, size and checksum are right, else undefined. */
+export function readBlock(
+  buffer: Buffer,
+  start: number,
+  end: number,
+  salt: number,
+): BlockHeader | undefined {
   if (end - start < BLOCK_HEADER_BYTES || buffer.readUInt32LE(start) !== MAGIC) return undefined;
   const bytes = buffer.readUInt32LE(start + 4);
   if (bytes < BLOCK_HEADER_BYTES || bytes > end - start) return undefined;
-  const expected = buffer.readUInt32LE(start + CRC_AT);
-  buffer.writeUInt32LE(0, start + CRC_AT);
-  const found = crc32(buffer.subarray(start, start + bytes));
-  buffer.writeUInt32LE(expected, start + CRC_AT);
-  if (found !== expected) return undefined;
+  const crcAt = start + CRC_AT;
+  const found = checksum(buffer, start, start + bytes, { crcAt, salt });
+  if (found !== buffer.readUInt32LE(crcAt)) return undefined;
   return {
     bytes,
     number: buffer.readDoubleLE(start + 8),
@@ -132,4 +170,38 @@ export function readBlock(buffer: Buffer, start: number, end: number): BlockHead
     ordinal: buffer.readUInt32LE(start + 20),
     synced: buffer.readDoubleLE(start + 24),
   };
+}
+
+/** Bytes of a MESSAGE record. */
+export function recordBytes(queues: number, messageBytes: number): number {
+  return MESSAGE_HEADER_BYTES + 4 * queues + messageBytes;
+}
+
+/** How many queues took the message whose record begins at `at`. */
+export function queueCount(view: DataView, at: number): number {
+  return view.getUint32(at, true) >>> 8;
+}
+
+/** The durable queues that took the message whose record begins at `at`. */
+export function queuesOf(view: DataView, at: number): number[] {
+  const queues: number[] = [];
+  const count = queueCount(view, at);
+  for (let index = 0; index < count; index++) {
+    queues.push(view.getUint32(at + MESSAGE_HEADER_BYTES + 4 * index, true));
+  }
+  return queues;
+}
+
+/** Where the message begins whose record begins at `at`. */
+export function messageStart(view: DataView, at: number): number {
+  return at + MESSAGE_HEADER_BYTES + 4 * queueCount(view, at);
+}
+
+/** Where the next valid block begins, or `end`. */
+export function nextBlock(buffer: Buffer, from: number, end: number, salt: number): number {
+  for (let at = buffer.indexOf(MAGIC_OCTETS, from); at >= 0 && at < end; ) {
+    if (readBlock(buffer, at, end, salt) !== undefined) return at;
+    at = buffer.indexOf(MAGIC_OCTETS, at + 1);
+  }
+  return end;
 }

@@ -6,6 +6,7 @@ import type { Consumer } from "../../src/queue/consumers.ts";
 import { type DeadLetterReason, Queue, type QueueOwner } from "../../src/queue/queue.ts";
 import { EXPIRES, entryBits, PERSISTENT, REDELIVERED } from "../../src/queue/ready.ts";
 import { queueSettings } from "../../src/queue/settings.ts";
+import { MemoryBudget } from "../../src/store/memory-budget.ts";
 import { MemoryStore } from "../../src/store/memory-store.ts";
 import type { FlushListener, Holder, MessageStore, Place } from "../../src/store/message-store.ts";
 import { Turn } from "../../src/turn.ts";
@@ -13,7 +14,14 @@ import { encodeModel, shortstr } from "../amqp/header-model.ts";
 
 /** Counts holders itself, so that a message let go of twice, or never, is found out. */
 class CountingStore implements MessageStore {
-  readonly #store = new MemoryStore(new Turn(() => undefined));
+  readonly #store = new MemoryStore({
+    turn: new Turn(() => undefined),
+    budget: new MemoryBudget(Number.POSITIVE_INFINITY),
+    disk: undefined,
+    onWriteTrouble: () => undefined,
+  });
+  /** Messages that cannot be read any more. */
+  readonly lost = new Set<number>();
   readonly #holders = new Map<number, number>();
 
   /** How many messages somebody holds. */
@@ -33,21 +41,16 @@ class CountingStore implements MessageStore {
     return this.#store.locate(position);
   }
 
-  hold(position: number): void {
-    this.#holders.set(position, this.#holders.get(position)! + 1);
-    this.#store.hold(position);
+  isWhole(position: number): boolean {
+    return !this.lost.has(position);
   }
 
-  release(position: number, _holder: Holder): void {
-    this.letGo(position);
-  }
-
-  letGo(position: number): void {
+  release(position: number): void {
     const left = (this.#holders.get(position) ?? 0) - 1;
     if (left < 0) throw new Error(`position ${position} is released too often`);
     if (left === 0) this.#holders.delete(position);
     else this.#holders.set(position, left);
-    this.#store.letGo(position);
+    this.#store.release(position);
   }
 
   delivered(): void {}
@@ -103,7 +106,7 @@ export class Bench implements QueueOwner {
     const body = this.body(queue, position);
     this.deaths.push({ body, reason, atMs: this.nowMs });
     this.onDeath?.(queue, body);
-    this.store.release(position, queue);
+    this.store.release(position);
   }
 
   queueUnused(queue: Queue): void {

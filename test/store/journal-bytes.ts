@@ -1,15 +1,19 @@
 /** The bytes of segment files, taken apart and put together again for tests that damage them. */
-import { recordBytes } from "../../src/store/journal-segment.ts";
+import type { RecoveredRun, Recovery } from "../../src/store/journal-recovery.ts";
 import {
   BLOCK_HEADER_BYTES,
   type BlockHeader,
   DELIVERED_BYTES,
   MESSAGE,
   readBlock,
+  recordBytes,
   SETTLED,
   SETTLED_BYTES,
   sealBlock,
 } from "../../src/store/segment-format.ts";
+
+/** The salt of all segments of the journals that are taken apart. */
+export const SALT = 0x5a17_ed00;
 
 export interface Block {
   readonly start: number;
@@ -21,7 +25,7 @@ export interface Block {
 export function walkBlocks(bytes: Buffer): Block[] {
   const blocks: Block[] = [];
   for (let start = 0; start < bytes.length; ) {
-    const header = readBlock(bytes, start, bytes.length);
+    const header = readBlock(bytes, start, bytes.length, SALT);
     if (header === undefined) break;
     blocks.push({ start, end: start + header.bytes, header });
     start += header.bytes;
@@ -48,11 +52,27 @@ export function walkRecords(bytes: Buffer, { start, end }: Block): Record[] {
 }
 
 function bytesOfRecord(bytes: Buffer, at: number, type: number): number {
-  if (type === MESSAGE) return recordBytes(bytes.readUInt16LE(at + 2), bytes.readUInt32LE(at + 4));
+  if (type === MESSAGE)
+    return recordBytes(bytes.readUInt32LE(at) >>> 8, bytes.readUInt32LE(at + 4));
   return type === SETTLED ? SETTLED_BYTES : DELIVERED_BYTES;
 }
 
 /** Makes the checksum of a changed block right. */
 export function reseal(bytes: Buffer, { start, end, header }: Block): void {
-  sealBlock(bytes, start, end, header);
+  sealBlock(bytes, start, end, { ...header, salt: SALT });
+}
+
+/** A segment file without what follows its blocks. */
+export function withoutIndex(bytes: Buffer): Buffer {
+  return bytes.subarray(0, walkBlocks(bytes).at(-1)?.end ?? 0);
+}
+
+/** Every message that has come back, one by one. */
+export function recoveredMessages({ forEachRun }: Pick<Recovery, "forEachRun">): RecoveredRun[] {
+  const messages: RecoveredRun[] = [];
+  forEachRun((run) => {
+    for (let at = 0; at < run.count; at++)
+      messages.push({ ...run, position: run.position + at, count: 1 });
+  });
+  return messages;
 }

@@ -4,23 +4,41 @@
  * Every flush of the journals here was on the disk, so that damage before the last block is never what a crash leaves.
  */
 import { beforeAll, describe, expect, test } from "vitest";
-import { Journal, type JournalOptions, segmentFileName } from "../../src/store/journal.ts";
+import { Journal, type JournalOptions } from "../../src/store/journal.ts";
 import { type Recovery, recoverJournal } from "../../src/store/journal-recovery.ts";
+import type { DamagedRange } from "../../src/store/journal-segment.ts";
+import { MemoryBudget } from "../../src/store/memory-budget.ts";
 import type { Holder } from "../../src/store/message-store.ts";
+import { BLOCK_HEADER_BYTES, sealBlock, segmentFileName } from "../../src/store/segment-format.ts";
 import { Turn } from "../../src/turn.ts";
 import { Random } from "../seeded.ts";
-import { reseal, walkBlocks, walkRecords } from "./journal-bytes.ts";
+import {
+  type Block,
+  recoveredMessages,
+  reseal,
+  SALT,
+  walkBlocks,
+  walkRecords,
+  withoutIndex,
+} from "./journal-bytes.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
 
 const queues: readonly Holder[] = [1, 2].map((id) => ({ id, persists: true }));
-const FIRST = segmentFileName(1);
+const FIRST = segmentFileName({ number: 1, salt: SALT });
 
-function optionsFor(disk: SimulatedDisk, segmentBytes = 1 << 16): JournalOptions & { turn: Turn } {
+function optionsFor(
+  disk: SimulatedDisk,
+  segmentBytes = 1 << 16,
+): JournalOptions & { turn: Turn; reported: DamagedRange[] } {
+  const reported: DamagedRange[] = [];
   return {
+    reported,
+    onDamage: (damage) => void reported.push(damage),
+    salt: () => SALT,
     disk,
     turn: new Turn(() => undefined),
     segmentBytes,
-    residentBytesMax: 1 << 20,
+    budget: new MemoryBudget(1 << 20),
     sync: "always",
     onSyncFailed: (error) => {
       throw error;
@@ -52,9 +70,9 @@ function endTurn(journal: Journal, disk: SimulatedDisk, turn: Turn): void {
 }
 
 /** By queue the labels of what has come back. */
-function labelsOf({ forEachMessage }: Pick<Recovery, "forEachMessage">): [number[], number[]] {
+function labelsOf(recovery: Pick<Recovery, "forEachRun">): [number[], number[]] {
   const labels: [number[], number[]] = [[], []];
-  forEachMessage((queueId, _position, label) => void labels[queueId - 1]!.push(label));
+  for (const { queueId, label } of recoveredMessages(recovery)) labels[queueId - 1]!.push(label);
   return labels;
 }
 
@@ -162,6 +180,33 @@ describe("of an end that is damaged everything before it is there", () => {
     expectTornAt(Buffer.concat([whole, whole]), whole.length);
   });
 
+  test("when octets of a client in it look like a block", () => {
+    const disk = new SimulatedDisk(new Random(1));
+    const options = optionsFor(disk);
+    const journal = new Journal(options);
+    const header = { number: 3, continues: false, goesOn: false, ordinal: 2, synced: 2 };
+    const forged = Buffer.alloc(60, 7);
+    sealBlock(forged, 0, forged.length, { ...header, salt: 0 });
+    append(journal, 1, Buffer.from("first"));
+    endTurn(journal, disk, options.turn);
+    append(journal, 2, Buffer.concat([Buffer.alloc(100, 1), forged]));
+    endTurn(journal, disk, options.turn);
+    const bytes = Buffer.from(disk.bytesOf(FIRST));
+    const last = walkBlocks(bytes)[1]!;
+    expect(bytes.indexOf(forged)).toBeGreaterThan(last.start);
+    bytes[last.start + BLOCK_HEADER_BYTES + 30]! ^= 1;
+    const { recovery } = recover(bytes);
+    expect(labelsOf(recovery)).toEqual([[1], [1]]);
+    expect(recovery.damage).toEqual([
+      {
+        segment: FIRST,
+        offset: last.start,
+        bytes: bytes.length - last.start,
+        kind: "torn end",
+      },
+    ]);
+  });
+
   test("when any byte of the last block is flipped", () => {
     for (let at = ends.at(-2)!; at < whole.length; at++) {
       const bytes = Buffer.from(whole);
@@ -182,7 +227,7 @@ describe("damage with valid blocks behind it", () => {
       expect(labelsOf(recovery)).toEqual(labelsAfter(flushes.filter((_, index) => index !== lost)));
       const start = lost === 0 ? 0 : ends[lost - 1]!;
       expect(recovery.damage).toEqual([
-        { segment: FIRST, offset: start, bytes: ends[lost]! - start, kind: "damaged" },
+        { segment: FIRST, offset: start, bytes: ends[lost]! - start, kind: "damaged", messages: 1 },
       ]);
       expect(disk.bytesOf(`${FIRST}.damaged`).equals(bytes)).toBe(true);
       if (at % 7 === 0) expectGoesOn(recovered);
@@ -195,7 +240,13 @@ describe("damage with valid blocks behind it", () => {
     const { recovery } = recover(bytes);
     expect(labelsOf(recovery)).toEqual(labelsAfter([flushes[0]!, ...flushes.slice(4)]));
     expect(recovery.damage).toEqual([
-      { segment: FIRST, offset: ends[0]!, bytes: ends[3]! - ends[0]!, kind: "damaged" },
+      {
+        segment: FIRST,
+        offset: ends[0]!,
+        bytes: ends[3]! - ends[0]!,
+        kind: "damaged",
+        messages: 3,
+      },
     ]);
   });
 
@@ -236,10 +287,34 @@ describe("of a journal of several segments", () => {
   function recoverFrom(changed: ReadonlyMap<string, Buffer>): {
     recovery: Recovery;
     disk: SimulatedDisk;
+    reported: DamagedRange[];
   } {
     const disk = new SimulatedDisk(new Random(1));
     for (const [name, bytes] of changed) disk.put(name, bytes);
-    return { recovery: recoverJournal(optionsFor(disk, 4096)), disk };
+    const options = optionsFor(disk, 4096);
+    return { recovery: recoverJournal(options), disk, reported: options.reported };
+  }
+
+  /** Without their indexes the segments have to be read block by block. */
+  function recoverFromBlocks(changed: ReadonlyMap<string, Buffer>): ReturnType<typeof recoverFrom> {
+    return recoverFrom(
+      new Map([...changed].map(([name, bytes]) => [name, cutIndexOff(name, bytes)])),
+    );
+  }
+
+  function cutIndexOff(name: string, bytes: Buffer): Buffer {
+    const whole = files.get(name);
+    const end = whole === undefined ? bytes.length : withoutIndex(whole).length;
+    return Buffer.from(bytes.subarray(0, end));
+  }
+
+  /** A file with a changed byte in its second block, and the labels that were in there. */
+  function flippedIn(name: string): { bytes: Buffer; block: Block; lost: number[] } {
+    const bytes = Buffer.from(files.get(name)!);
+    const block = walkBlocks(bytes)[1]!;
+    const lost = walkRecords(bytes, block).map(({ at }) => bytes.readDoubleLE(at + 8));
+    bytes[block.end - 1]! ^= 1;
+    return { bytes, block, lost };
   }
 
   test("each has some of the messages", () => {
@@ -248,21 +323,105 @@ describe("of a journal of several segments", () => {
     expect(all).toEqual(Array.from({ length: 40 }, (_, index) => index + 1));
   });
 
-  test("an older one that is damaged is kept aside and the others are loaded", () => {
+  test("an older one that is damaged and has no index is kept aside and the others are loaded", () => {
     const names = [...files.keys()];
     for (const name of names.slice(0, -1)) {
-      const bytes = Buffer.from(files.get(name)!);
-      const block = walkBlocks(bytes)[1]!;
-      const lost = walkRecords(bytes, block).map(({ at }) => bytes.readDoubleLE(at + 8));
-      bytes[block.end - 1]! ^= 1;
-      const { recovery, disk } = recoverFrom(new Map([...files, [name, bytes]]));
+      const { bytes, block, lost } = flippedIn(name);
+      const { recovery, disk } = recoverFromBlocks(new Map([...files, [name, bytes]]));
       const expected = [...inFile.values()].flat().filter((label) => !lost.includes(label));
       expect(labelsOf(recovery)).toEqual([expected, expected]);
-      expect(recovery.damage).toEqual([
-        { segment: name, offset: block.start, bytes: block.end - block.start, kind: "damaged" },
+      const { start, end } = block;
+      const isLast = end === withoutIndex(bytes).length;
+      const damage = { segment: name, offset: start, bytes: end - start, kind: "damaged" };
+      expect(recovery.damage).toEqual([isLast ? damage : { ...damage, messages: lost.length }]);
+      expect(disk.bytesOf(`${name}.damaged`).equals(cutIndexOff(name, bytes))).toBe(true);
+    }
+  });
+
+  test("an older one that is damaged and has an index is found when it is read, and what it held is lost", () => {
+    const names = [...files.keys()];
+    for (const name of names.slice(0, -1)) {
+      const { bytes, block, lost } = flippedIn(name);
+      const { recovery, disk, reported } = recoverFrom(new Map([...files, [name, bytes]]));
+      const { journal } = recovery;
+      expect(recovery.damage).toEqual([]);
+      while (journal.verifyNext());
+      expect(reported.map(({ segment, from, to }) => [segment.name, from, to])).toEqual([
+        [name, block.start, block.end],
       ]);
       expect(disk.bytesOf(`${name}.damaged`).equals(bytes)).toBe(true);
+      const broken = new Set<number>();
+      for (const { position, label } of recoveredMessages(recovery)) {
+        if (!journal.isWhole(position)) broken.add(label);
+        else expect(journal.locate(position).buffer[journal.locate(position).offset]).toBe(label);
+      }
+      expect([...broken]).toEqual(lost);
     }
+  });
+
+  test("what is lost can be released, also when the rest of its segment has moved", () => {
+    const name = [...files.keys()][0]!;
+    const { bytes, lost } = flippedIn(name);
+    const { recovery, disk } = recoverFrom(new Map([...files, [name, bytes]]));
+    const { journal } = recovery;
+    const positions = new Map<number, number>();
+    for (const { position, label } of recoveredMessages(recovery)) positions.set(label, position);
+    // Little is left, so that what is in the head moves.
+    for (const [label, position] of positions) {
+      if (label <= 5) continue;
+      for (const queue of queues) journal.release(position, queue);
+    }
+    journal.flush();
+    disk.completeSyncs();
+    expect(disk.list()).not.toContain(name);
+    for (const [label, position] of positions) {
+      if (label > 5) continue;
+      expect([label, journal.isWhole(position)]).toEqual([label, !lost.includes(label)]);
+      for (const queue of queues) journal.release(position, queue);
+    }
+    expect(journal.heldBytes).toBe(0);
+  });
+
+  test("an index that is damaged is made again from the records, and nothing is lost", () => {
+    const names = [...files.keys()];
+    for (const name of names.slice(0, -1)) {
+      const whole = files.get(name)!;
+      const end = withoutIndex(whole).length;
+      for (const at of [end, whole.length - 64, whole.length - 60, whole.length - 1]) {
+        const bytes = Buffer.from(whole);
+        bytes[at]! ^= 0x10;
+        const { recovery, disk } = recoverFrom(new Map([...files, [name, bytes]]));
+        const all = [...inFile.values()].flat();
+        expect(labelsOf(recovery)).toEqual([all, all]);
+        expect(recovery.damage).toEqual([]);
+        expect(disk.bytesOf(name).equals(whole)).toBe(true);
+      }
+    }
+  });
+
+  test("an index says what the records say", () => {
+    const random = new Random(5);
+    const disk = new SimulatedDisk(random);
+    const options = optionsFor(disk, 4096);
+    const journal = new Journal(options);
+    const held: [number, Holder][] = [];
+    for (let label = 1; label <= 300; label++) {
+      const holders = queues.filter(() => random.chance(70));
+      if (holders.length === 0) continue;
+      const position = append(journal, label, Buffer.alloc(random.between(1, 200), label), holders);
+      for (const holder of holders) held.push([position, holder]);
+      if (random.chance(40)) journal.noteDelivered(1, position);
+      if (random.chance(50)) journal.release(...held.splice(random.below(held.length), 1)[0]!);
+      if (random.chance(30)) endTurn(journal, disk, options.turn);
+    }
+    endTurn(journal, disk, options.turn);
+    const bare = new SimulatedDisk(random);
+    for (const name of disk.list()) bare.put(name, Buffer.from(withoutIndex(disk.bytesOf(name))));
+    const found = [disk, bare].map((each) => {
+      return recoveredMessages(recoverJournal(optionsFor(each, 4096)));
+    });
+    expect(found[0]).toEqual(found[1]);
+    expect(found[0]!.length).toBeGreaterThan(100);
   });
 
   test("an older one whose end is missing is damaged, not torn", () => {
@@ -279,11 +438,12 @@ describe("of a journal of several segments", () => {
 
   test("one that is missing from the middle is reported, and the others are loaded", () => {
     const names = [...files.keys()];
-    for (const missing of names.slice(1, -1)) {
+    for (const [index, missing] of names.entries()) {
+      if (index === 0 || index === names.length - 1) continue;
       const { recovery } = recoverFrom(new Map([...files].filter(([name]) => name !== missing)));
       const expected = [...inFile].flatMap(([name, labels]) => (name === missing ? [] : labels));
       expect(labelsOf(recovery)).toEqual([expected, expected]);
-      expect(recovery.damage.map(({ segment }) => segment)).toContain(missing);
+      expect(recovery.damage.map(({ segment }) => segment)).toContain(`segment ${index + 1}`);
     }
   });
 
@@ -303,7 +463,12 @@ describe("of a journal of several segments", () => {
     const second = walkBlocks(disk.bytesOf(FIRST))[1]!;
     expect(second.header.goesOn).toBe(true);
     const damaged = new Map(disk.list().map((name) => [name, Buffer.from(disk.bytesOf(name))]));
+    const ends = Object.fromEntries(
+      [...damaged].map(([name, bytes]) => [name, withoutIndex(bytes).length]),
+    );
     damaged.get(FIRST)![second.end - 1]! ^= 1;
+    for (const [name, bytes] of damaged)
+      damaged.set(name, Buffer.from(bytes.subarray(0, ends[name])));
     expect(labelsOf(recoverFrom(damaged).recovery)).toEqual([[1], [4]]);
   });
 

@@ -7,9 +7,11 @@
 
 import { Journal, type JournalOptions } from "../../src/store/journal.ts";
 import { recoverJournal } from "../../src/store/journal-recovery.ts";
+import { MemoryBudget } from "../../src/store/memory-budget.ts";
 import type { Holder } from "../../src/store/message-store.ts";
 import { Turn } from "../../src/turn.ts";
 import { Random } from "../seeded.ts";
+import { recoveredMessages, SALT } from "./journal-bytes.ts";
 import { type CrashKind, Cut, type Sabotage, SimulatedDisk } from "./simulated-disk.ts";
 
 const durable: readonly Holder[] = [1, 2, 3, 4].map((id) => ({ id, persists: true }));
@@ -35,7 +37,6 @@ interface Message {
   readonly position: number;
   /** Who still holds it. */
   readonly holders: Holder[];
-  holds: number;
 }
 
 /** What one turn did to what outlives the process. */
@@ -97,7 +98,8 @@ function fail(text: string): never {
 export class JournalRun {
   readonly #random: Random;
   readonly #options: RunOptions;
-  readonly #journalOptions: Omit<JournalOptions, "disk" | "turn">;
+  readonly #journalOptions: Omit<JournalOptions, "disk" | "turn" | "budget">;
+  readonly #memoryBytes: number;
   readonly #segmentBytes: number;
   readonly #syncMode: "always" | "os";
   disk: SimulatedDisk;
@@ -115,6 +117,8 @@ export class JournalRun {
   #written = 0;
   #trouble = false;
   #highestDelivered = new Map<number, number>();
+  /** What was delivered in turns of this life that have ended. */
+  readonly #shown = new Set<string>();
   /** Disk operations of the first life. */
   firstOperations = 0;
 
@@ -124,9 +128,11 @@ export class JournalRun {
     const random = this.#random;
     this.#segmentBytes = random.pick([4096, 8192, 16384]);
     this.#syncMode = random.chance(85) ? "always" : "os";
+    this.#memoryBytes = random.pick([1, 5000, 20_000, 60_000, 1_000_000]);
     this.#journalOptions = {
       segmentBytes: this.#segmentBytes,
-      residentBytesMax: random.pick([1, 5000, 20_000, 60_000, 1_000_000]),
+      salt: () => SALT,
+      onDamage: ({ segment, from }) => fail(`${segment.name} is damaged at ${from}`),
       sync: this.#syncMode,
       onSyncFailed: (error) => {
         throw error;
@@ -144,7 +150,8 @@ export class JournalRun {
   }
 
   #wholeOptions(): JournalOptions {
-    return { ...this.#journalOptions, disk: this.disk, turn: this.#turn };
+    const budget = new MemoryBudget(this.#memoryBytes);
+    return { ...this.#journalOptions, budget, disk: this.disk, turn: this.#turn };
   }
 
   #newTurn(): void {
@@ -203,7 +210,9 @@ export class JournalRun {
     this.#steps.push(this.#step);
     this.#newStep();
     this.#turn.run();
-    if (!this.#trouble) this.#written = this.#steps.length;
+    if (!this.#trouble && !this.#journal.isBehind) this.#written = this.#steps.length;
+    for (const { label, queue } of this.#steps.at(-1)!.delivered)
+      this.#shown.add(`${queue}: ${label}`);
   }
 
   #askToBeTold(): void {
@@ -228,7 +237,6 @@ export class JournalRun {
     else if (kind < 75) this.#settle();
     else if (kind < 80) this.#deadLetter();
     else if (kind < 88) this.#deliver();
-    else if (kind < 92) this.#hold();
     else this.#check(random.pick(this.#messages));
   }
 
@@ -259,7 +267,7 @@ export class JournalRun {
     const position = this.#journal.append(bytes, holders, label);
     const { buffer, offset } = this.#journal.locate(position);
     octets(label, bytes).copy(buffer, offset);
-    this.#messages.push({ label, bytes, position, holders, holds: 0 });
+    this.#messages.push({ label, bytes, position, holders });
     const queues = holders.filter(({ persists }) => persists).map(({ id }) => id);
     this.#step.published.push({ label, queues });
   }
@@ -277,16 +285,10 @@ export class JournalRun {
       const all = this.#random.chance(60);
       do this.#release(message);
       while (all && message.holders.length > 0);
-      if (message.holders.length === 0 && message.holds > 0 && this.#random.chance(70))
-        this.#letGo(message);
     }
   }
 
   #release(message: Message): void {
-    if (message.holders.length === 0) {
-      this.#letGo(message);
-      return;
-    }
     const [holder] = message.holders.splice(this.#random.below(message.holders.length), 1);
     this.#journal.release(message.position, holder!);
     if (holder!.persists) this.#step.settled.push({ label: message.label, queue: holder!.id });
@@ -296,7 +298,6 @@ export class JournalRun {
   /** The old queue is done with it and another one takes a copy, in one turn. */
   #deadLetter(): void {
     const message = this.#draw();
-    if (message.holders.length === 0) return;
     this.#append([this.#random.pick(durable)], message.bytes);
     this.#release(message);
   }
@@ -312,25 +313,8 @@ export class JournalRun {
     }
   }
 
-  #hold(): void {
-    const message = this.#draw();
-    if (message.holds > 0) {
-      this.#letGo(message);
-      return;
-    }
-    this.#journal.hold(message.position);
-    message.holds++;
-  }
-
-  #letGo(message: Message): void {
-    if (message.holds === 0) return;
-    message.holds--;
-    this.#journal.letGo(message.position);
-    this.#forgetIfFree(message);
-  }
-
   #forgetIfFree(message: Message): void {
-    if (message.holders.length > 0 || message.holds > 0) return;
+    if (message.holders.length > 0) return;
     this.#messages.splice(this.#messages.indexOf(message), 1);
   }
 
@@ -350,18 +334,22 @@ export class JournalRun {
     this.#newStep();
     this.disk = this.disk.crash(kind);
     this.#options.tamper?.(this.disk);
+    // Whatever a consumer has seen before the process is killed is known to have been delivered.
+    if (kind === "power" || this.#options.faults === true) this.#shown.clear();
     this.#recover(kind === "kill" ? this.#written : this.#told);
+    this.#shown.clear();
   }
 
   #recover(leastSteps: number): void {
     this.#trouble = false;
     this.#newTurn();
-    const { journal, forEachMessage, damage } = recoverJournal(this.#wholeOptions());
+    const recovery = recoverJournal(this.#wholeOptions());
+    const { journal, damage } = recovery;
     const messages = new Map<number, RecoveredMessage[]>(durable.map(({ id }) => [id, []]));
-    forEachMessage((queueId, position, label, delivered) => {
+    for (const { queueId, position, label, delivered } of recoveredMessages(recovery)) {
       const list = messages.get(queueId) ?? fail(`nobody has queue ${queueId}`);
       list.push({ position, label, delivered });
-    });
+    }
     this.#journal = journal;
     this.#base = this.#matchingState(messages, leastSteps);
     this.#steps = [];
@@ -399,7 +387,7 @@ export class JournalRun {
         const before = byLabel.get(label);
         if (before === undefined) {
           const bytes = this.#bytesOf.get(label)!;
-          byLabel.set(label, { label, bytes, position, holders: [holder], holds: 0 });
+          byLabel.set(label, { label, bytes, position, holders: [holder] });
         } else {
           if (before.position !== position) fail(`message ${label} is at two positions`);
           before.holders.push(holder);
@@ -412,7 +400,8 @@ export class JournalRun {
   }
 
   #checkDelivered(queue: number, label: number, delivered: boolean): void {
-    if (!delivered && this.#base.delivered.get(queue)!.has(label))
+    const wasShown = this.#shown.has(`${queue}: ${label}`);
+    if (!delivered && (wasShown || this.#base.delivered.get(queue)!.has(label)))
       fail(`message ${label} has come back to queue ${queue} as if it had not been delivered`);
     if (delivered && label > (this.#highestDelivered.get(queue) ?? 0))
       fail(`message ${label} has come back to queue ${queue} as if it had been delivered`);

@@ -2,15 +2,18 @@
 import { describe, expect, test } from "vitest";
 import { Journal, type JournalOptions } from "../../src/store/journal.ts";
 import { recoverJournal } from "../../src/store/journal-recovery.ts";
+import { MemoryBudget } from "../../src/store/memory-budget.ts";
 import type { Holder } from "../../src/store/message-store.ts";
 import { Turn } from "../../src/turn.ts";
 import { Random } from "../seeded.ts";
+import { recoveredMessages, SALT } from "./journal-bytes.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
 
 const SEGMENT_BYTES = 16_384;
 /** Beyond twice what is held. */
 const SPARE_BYTES = 5 * SEGMENT_BYTES;
-const RECORD_BYTES = 28;
+/** With its header and its queue, and what the index has of it. */
+const RECORD_BYTES = 28 + 18;
 
 const [one, other] = [1, 2].map((id) => ({ id, persists: true })) as [Holder, Holder];
 
@@ -29,13 +32,17 @@ class Store {
   readonly journal: Journal;
   heldBytes = 0;
 
-  constructor(residentBytesMax = 1 << 20, disk = new SimulatedDisk(new Random(1))) {
+  constructor(memoryBytes = 1 << 20, disk = new SimulatedDisk(new Random(1))) {
     this.disk = disk;
     this.options = {
       disk,
       turn: this.turn,
       segmentBytes: SEGMENT_BYTES,
-      residentBytesMax,
+      budget: new MemoryBudget(memoryBytes),
+      salt: () => SALT,
+      onDamage: ({ segment }) => {
+        throw new Error(`${segment.name} is damaged`);
+      },
       sync: "always",
       onSyncFailed: (error) => void this.syncErrors.push(error.message),
       onWriteTrouble: (error) => void this.troubles.push(error?.message),
@@ -170,9 +177,8 @@ describe("trouble", () => {
     store.turn.run();
     store.disk.completeSyncs();
     const labels: number[] = [];
-    recoverJournal(new Store(1 << 20, store.disk.crash("power")).options).forEachMessage(
-      (_queueId, _position, label) => void labels.push(label),
-    );
+    const recovery = recoverJournal(new Store(1 << 20, store.disk.crash("power")).options);
+    for (const { label } of recoveredMessages(recovery)) labels.push(label);
     expect([listener.isTold, labels]).toEqual([true, [1]]);
   });
 

@@ -23,9 +23,11 @@ const literal = Buffer.from(
   "hex",
 );
 
-/** The CRC-32 of zip and Ethernet, bit by bit. */
-function slowCrc32(bytes: Buffer): number {
-  let crc = 0xffffffff;
+const SALT = 0xfeed_0815;
+
+/** The CRC-32 of zip and Ethernet, bit by bit, of bytes that follow others with the CRC `begun`. */
+function slowCrc32(bytes: Buffer, begun: number): number {
+  let crc = ~begun >>> 0;
   for (const byte of bytes) {
     crc ^= byte;
     for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
@@ -33,7 +35,10 @@ function slowCrc32(bytes: Buffer): number {
   return ~crc >>> 0;
 }
 
-literal.writeUInt32LE(slowCrc32(literal), 32);
+literal.writeUInt32LE(
+  slowCrc32(Buffer.concat([literal.subarray(0, 32), literal.subarray(36)]), SALT),
+  32,
+);
 
 function sealed(goesOn: boolean): Buffer {
   const buffer = Buffer.alloc(BLOCK_HEADER_BYTES + 8, 0xff);
@@ -44,6 +49,7 @@ function sealed(goesOn: boolean): Buffer {
     goesOn,
     ordinal: 5,
     synced: 5,
+    salt: SALT,
   });
   return buffer;
 }
@@ -57,31 +63,31 @@ describe("a block", () => {
     const around = Buffer.concat([Buffer.alloc(5, 9), literal, Buffer.alloc(3, 9)]);
     const before = Buffer.from(around);
     const block = { bytes: 44, number: 7, continues: false, goesOn: true, ordinal: 5, synced: 5 };
-    expect(readBlock(around, 5, around.length)).toEqual(block);
-    expect(readBlock(around, 5, 5 + 44)).toEqual(block);
+    expect(readBlock(around, 5, around.length, SALT)).toEqual(block);
+    expect(readBlock(around, 5, 5 + 44, SALT)).toEqual(block);
     expect(around.equals(before)).toBe(true);
-    expect(readBlock(sealed(false), 0, 44)).toEqual({ ...block, goesOn: false });
+    expect(readBlock(sealed(false), 0, 44, SALT)).toEqual({ ...block, goesOn: false });
   });
 
   test("is invalid with any bit flipped", () => {
     for (let bit = 0; bit < literal.length * 8; bit++) {
       const flipped = Buffer.from(literal);
       flipped[bit >> 3]! ^= 1 << (bit & 7);
-      expect(readBlock(flipped, 0, flipped.length)).toBeUndefined();
+      expect(readBlock(flipped, 0, flipped.length, SALT)).toBeUndefined();
     }
   });
 
   test("is invalid when it ends before its last byte", () => {
     for (let end = 0; end < literal.length; end++)
-      expect(readBlock(literal, 0, end)).toBeUndefined();
+      expect(readBlock(literal, 0, end, SALT)).toBeUndefined();
   });
 
   test("is not made of zeros, nor of anything shorter than a header", () => {
-    expect(readBlock(Buffer.alloc(100), 0, 100)).toBeUndefined();
+    expect(readBlock(Buffer.alloc(100), 0, 100, SALT)).toBeUndefined();
     const short = Buffer.from(literal);
     for (const bytes of [0, 1, BLOCK_HEADER_BYTES - 1, 0xffffffff]) {
       short.writeUInt32LE(bytes, 4);
-      expect(readBlock(short, 0, short.length)).toBeUndefined();
+      expect(readBlock(short, 0, short.length, SALT)).toBeUndefined();
     }
   });
 
@@ -93,8 +99,9 @@ describe("a block", () => {
       goesOn: false,
       ordinal: 0,
       synced: 0,
+      salt: SALT,
     });
-    expect(readBlock(buffer, 0, buffer.length)).toMatchObject({
+    expect(readBlock(buffer, 0, buffer.length, SALT)).toMatchObject({
       bytes: BLOCK_HEADER_BYTES,
       number: 1,
       continues: true,

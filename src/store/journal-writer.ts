@@ -1,0 +1,208 @@
+/**
+ * How a journal's bytes get to the disk: what is written at the end of a turn, what a sync covers, and who is told.
+ *
+ * One sync runs at a time. What is handed to the operating system meanwhile goes with the next, and so does whoever waits
+ * for it: many publishers share one sync. Files of which nothing is needed any more are removed only after a sync that
+ * covers what made them superfluous.
+ */
+
+import type { Disk } from "./disk.ts";
+import type { JournalSegment } from "./journal-segment.ts";
+import type { FlushListener } from "./message-store.ts";
+
+export interface WriterOptions {
+  readonly disk: Disk;
+  /** Whether safe means on the disk, or handed to the operating system. */
+  readonly sync: "always" | "os";
+  /** The disk did not take what was promised: the process must not go on as if it had. */
+  readonly onSyncFailed: (error: Error) => void;
+  /** Writing does not work, or works again (undefined). */
+  readonly onWriteTrouble: (error: Error | undefined) => void;
+}
+
+/** Bytes that the operating system has not been given yet. */
+interface Write {
+  readonly segment: JournalSegment;
+  readonly buffer: Buffer;
+  readonly start: number;
+  readonly end: number;
+  /** Where they go in the file. */
+  readonly offset: number;
+  readonly block: number;
+}
+
+/** What a sync covers. */
+interface Sync {
+  readonly segments: readonly JournalSegment[];
+  readonly block: number;
+  readonly waiting: readonly FlushListener[];
+  readonly retired: readonly JournalSegment[];
+}
+
+const nothing: Sync = { segments: [], block: 0, waiting: [], retired: [] };
+
+export class JournalWriter {
+  readonly #options: WriterOptions;
+  readonly #onSynced: () => void;
+  readonly #writes: Write[] = [];
+  #hasTrouble = false;
+  /** Those who wait for what this turn has appended, and those for what has been handed to the system. */
+  #waiting: FlushListener[] = [];
+  #written: FlushListener[] = [];
+  /** Numbers of the last block that was handed to the system, and of the last that is known to be on the disk. */
+  #writtenBlock: number;
+  #syncedBlock: number;
+  /** What the sync that is running covers; undefined when none runs. */
+  #sync: Sync | undefined;
+  readonly #unsynced = new Set<JournalSegment>();
+  /** Segments of which nothing is needed any more, once all that has been written is safe. */
+  #retired: JournalSegment[] = [];
+  #closed = false;
+
+  /** Blocks up to `lastBlock` were there before. `onSynced` is called when a sync has ended and no other one begins. */
+  constructor(options: WriterOptions, lastBlock: number, onSynced: () => void) {
+    this.#options = options;
+    this.#writtenBlock = lastBlock;
+    this.#syncedBlock = lastBlock;
+    this.#onSynced = onSynced;
+  }
+
+  /** Blocks up to this one are safe, as the setting has it. */
+  get safeBlock(): number {
+    return this.#options.sync === "always" ? this.#syncedBlock : this.#writtenBlock;
+  }
+
+  get isSyncing(): boolean {
+    return this.#sync !== undefined;
+  }
+
+  /** Whether there is something that the operating system has not been given. */
+  get isBehind(): boolean {
+    return this.#writes.length > 0;
+  }
+
+  /** The block from `start` to `end` of a segment is to be written. */
+  writeBlock(segment: JournalSegment, start: number, end: number, block: number): void {
+    const { buffer } = segment;
+    segment.pins++;
+    this.#writes.push({ segment, buffer, start, end, offset: start, block });
+  }
+
+  /** The index of a segment is to be written behind its blocks. */
+  writeIndex(segment: JournalSegment, index: Buffer, lastBlock: number): void {
+    segment.pins++;
+    const { usedBytes: offset } = segment;
+    this.#writes.push({
+      segment,
+      buffer: index,
+      start: 0,
+      end: index.length,
+      offset,
+      block: lastBlock,
+    });
+  }
+
+  /** Calls the listener when all that will have been written by the end of this turn is safe. */
+  wait(listener: FlushListener): void {
+    this.#waiting.push(listener);
+  }
+
+  /** Removes a segment when all that will have been written by the end of this turn is safe. */
+  retire(segment: JournalSegment): void {
+    this.#retired.push(segment);
+  }
+
+  /**
+   * Gives the operating system what it has not been given, and sees to it that it gets to the disk when somebody waits for
+   * that. On trouble the rest waits for the next time.
+   */
+  drain(): void {
+    let written = 0;
+    try {
+      for (const { segment, buffer, start, end, offset, block } of this.#writes) {
+        this.#unsynced.add(segment);
+        segment.file.write(buffer, start, end, offset);
+        segment.pins--;
+        this.#writtenBlock = block;
+        written++;
+      }
+    } catch (error) {
+      this.#writes.splice(0, written);
+      this.#hasTrouble = true;
+      this.#options.onWriteTrouble(error as Error);
+      return;
+    }
+    this.#writes.length = 0;
+    this.#written.push(...this.#waiting);
+    this.#waiting = [];
+    if (this.#hasTrouble) {
+      this.#hasTrouble = false;
+      this.#options.onWriteTrouble(undefined);
+    }
+    this.#syncIfWanted();
+  }
+
+  #syncIfWanted(): void {
+    if (this.#sync !== undefined || this.#writes.length > 0) return;
+    if (this.#written.length === 0 && this.#retired.length === 0) return;
+    const segments = this.#options.sync === "always" ? [...this.#unsynced] : [];
+    const sync: Sync = {
+      segments,
+      block: this.#writtenBlock,
+      waiting: this.#written,
+      retired: this.#retired,
+    };
+    this.#sync = sync;
+    this.#written = [];
+    this.#retired = [];
+    this.#unsynced.clear();
+    let left = segments.length;
+    const done = (error: Error | null): void => {
+      if (this.#closed) return;
+      if (error !== null) {
+        this.#options.onSyncFailed(error);
+        return;
+      }
+      left--;
+      if (left <= 0) this.#synced(sync);
+    };
+    if (left === 0) done(null);
+    for (const segment of segments) segment.file.sync(done);
+  }
+
+  #synced({ block, waiting, retired, segments }: Sync): void {
+    this.#sync = undefined;
+    this.#syncedBlock = block;
+    for (const segment of retired) this.#remove(segment);
+    for (const segment of segments) this.#closeIfDone(segment);
+    for (const listener of waiting) listener.onFlushed();
+    this.#syncIfWanted();
+    if (this.#sync === undefined) this.#onSynced();
+  }
+
+  /** Only what is written to, or not synced, needs an open file. */
+  #closeIfDone(segment: JournalSegment): void {
+    if (segment.isTail || segment.pins > 0 || this.#unsynced.has(segment)) return;
+    segment.closeFile();
+  }
+
+  #remove(segment: JournalSegment): void {
+    this.#unsynced.delete(segment);
+    segment.remove();
+    // One after the other: a head that came back after a crash without what followed it would look like damage.
+    this.#options.disk.syncFolder();
+  }
+
+  /** Syncs what was written and tells whoever waits for it; what could not be written stays untold. */
+  syncNow(): void {
+    // The sync that runs may end at any time, or never: what it covers is synced here.
+    const { segments, retired, waiting } = this.#sync ?? nothing;
+    for (const { file } of new Set([...this.#unsynced, ...segments])) file.syncNow();
+    this.#unsynced.clear();
+    this.#closed = true;
+    if (this.#writes.length > 0) return;
+    this.#syncedBlock = this.#writtenBlock;
+    for (const segment of [...retired, ...this.#retired]) this.#remove(segment);
+    for (const listener of [...waiting, ...this.#written]) listener.onFlushed();
+  }
+}

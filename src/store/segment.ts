@@ -1,0 +1,258 @@
+/**
+ * A segment while the broker runs: the bytes of its messages, when they are in memory, and who still holds what.
+ *
+ * A message is known by its ordinal in the segment. For each there are eight bytes besides its own: where its record begins,
+ * about how large that is, and how many hold it. A segment of the journal and one of memory only differ in what stands
+ * around the messages.
+ */
+
+import { assert } from "../assert.ts";
+import type { BufferPool } from "./buffer-pool.ts";
+import type { Evictable, MemoryBudget } from "./memory-budget.ts";
+
+const FIRST_MESSAGES = 64;
+const TABLE_BYTES_PER_MESSAGE = 8;
+/** Sizes of records are kept in 16 bits each. */
+const SIZE_UNIT = 64;
+const SIZES_MAX = 2 ** 16 - 1;
+/** In place of a number of holders that does not fit into its 16 bits. */
+const MANY = 2 ** 16 - 1;
+/** Sockets may refer to messages from this size on until they are written, so their bytes are not written over. */
+const SHARED_BYTES_MIN = 4096;
+
+/** What is known of the messages of a segment, by ordinal. */
+export interface MessageTable {
+  readonly count: number;
+  /** Where the record begins. */
+  readonly offsets: Uint32Array;
+  /** About its size, as `Segment.sizeOf` has it. */
+  readonly sizes: Uint16Array;
+  /** How many hold the message. */
+  readonly holders: Uint16Array;
+  /** Where 16 bits do not hold how many, by ordinal. */
+  readonly many: ReadonlyMap<number, number>;
+}
+
+/** What segments of a store share. */
+export interface SegmentMemory {
+  readonly budget: MemoryBudget;
+  readonly pool: BufferPool;
+}
+
+export abstract class Segment implements Evictable {
+  readonly number: number;
+  /** The position of ordinal 0. */
+  readonly start: number;
+  readonly #memory: SegmentMemory;
+  #buffer: Buffer | undefined;
+  #view: DataView | undefined;
+  /** Bytes in use, of the buffer or of the file. */
+  usedBytes = 0;
+  /** Messages in it. */
+  count = 0;
+  /** Messages that somebody holds, and about the bytes of their records. */
+  heldCount = 0;
+  heldBytes = 0;
+  /** Whether a socket may refer to its bytes after nobody holds them any more. */
+  shared = false;
+  #offsets: Uint32Array = new Uint32Array(FIRST_MESSAGES);
+  #holders: Uint16Array = new Uint16Array(FIRST_MESSAGES);
+  #sizes: Uint16Array = new Uint16Array(FIRST_MESSAGES);
+  /** Of messages with `MANY` holders: how many they are. */
+  readonly #many = new Map<number, number>();
+  /** Of messages that several durable queues took: the queues that are done with it. */
+  #doneWith: Map<number, number[]> | undefined;
+
+  constructor(number: number, start: number, memory: SegmentMemory) {
+    this.number = number;
+    this.start = start;
+    this.#memory = memory;
+    memory.budget.take(FIRST_MESSAGES * TABLE_BYTES_PER_MESSAGE);
+  }
+
+  get resident(): boolean {
+    return this.#buffer !== undefined;
+  }
+
+  get buffer(): Buffer {
+    assert(this.#buffer !== undefined, `segment ${this.number} is not in memory`);
+    return this.#buffer;
+  }
+
+  get view(): DataView {
+    assert(this.#view !== undefined, `segment ${this.number} is not in memory`);
+    return this.#view;
+  }
+
+  /** Its bytes are to be in memory from now on: makes room for so many, and returns the buffer for them. */
+  takeBuffer(bytes: number): Buffer {
+    const { budget, pool } = this.#memory;
+    budget.makeRoom(bytes);
+    const buffer = pool.take(bytes);
+    budget.take(buffer.length);
+    this.#buffer = buffer;
+    this.#view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+    return buffer;
+  }
+
+  /** Lets go of the bytes in memory. */
+  dropBuffer(): void {
+    const { budget, pool } = this.#memory;
+    budget.forget(this);
+    if (this.#buffer === undefined) return;
+    budget.take(-this.#buffer.length);
+    if (!this.shared) pool.give(this.#buffer);
+    this.#buffer = undefined;
+    this.#view = undefined;
+  }
+
+  abstract evict(): boolean;
+
+  /** It has just been used. */
+  touch(): void {
+    this.#memory.budget.touch(this);
+  }
+
+  /** It is no longer needed: neither its bytes nor what was known of its messages. */
+  dispose(): void {
+    this.dropBuffer();
+    this.#memory.budget.take(-this.#offsets.length * TABLE_BYTES_PER_MESSAGE);
+  }
+
+  /** What `sizes` says of a record. */
+  static sizeOf(recordBytes: number): number {
+    return Math.min(SIZES_MAX, Math.ceil(recordBytes / SIZE_UNIT));
+  }
+
+  /** Of the record of a message, rounded up; of one beyond 4 MiB, which has a segment to itself, all of that. */
+  messageBytes(ordinal: number): number {
+    const size = this.#sizes[ordinal]!;
+    return size === SIZES_MAX ? this.usedBytes : size * SIZE_UNIT;
+  }
+
+  /** Notes a message whose record of `bytes` bytes begins at `offset`, and which is held by `holders`; returns its ordinal. */
+  add(offset: number, bytes: number, holders: number): number {
+    if (this.count === this.#offsets.length) this.#resize(Math.max(FIRST_MESSAGES, this.count * 2));
+    const ordinal = this.count++;
+    this.#offsets[ordinal] = offset;
+    this.#sizes[ordinal] = Segment.sizeOf(bytes);
+    this.#setHolders(ordinal, holders);
+    if (bytes >= SHARED_BYTES_MIN) this.shared = true;
+    if (holders > 0) {
+      this.heldCount++;
+      this.heldBytes += this.messageBytes(ordinal);
+    }
+    return ordinal;
+  }
+
+  /** Takes over what is known of all its messages; the arrays are kept. */
+  adoptTable({ count, offsets, sizes, holders, many }: MessageTable): void {
+    this.#memory.budget.take((count - this.#offsets.length) * TABLE_BYTES_PER_MESSAGE);
+    this.count = count;
+    this.#offsets = offsets;
+    this.#sizes = sizes;
+    this.#holders = holders;
+    for (const [ordinal, holding] of many) this.#setHolders(ordinal, holding);
+    this.heldCount = 0;
+    this.heldBytes = 0;
+    for (let ordinal = 0; ordinal < count; ordinal++) {
+      if (sizes[ordinal]! * SIZE_UNIT >= SHARED_BYTES_MIN) this.shared = true;
+      if (holders[ordinal] === 0) continue;
+      this.heldCount++;
+      this.heldBytes += this.messageBytes(ordinal);
+    }
+  }
+
+  #resize(capacity: number): void {
+    this.#memory.budget.take((capacity - this.#offsets.length) * TABLE_BYTES_PER_MESSAGE);
+    const count = Math.min(this.count, capacity);
+    const offsets = new Uint32Array(capacity);
+    offsets.set(this.#offsets.subarray(0, count));
+    this.#offsets = offsets;
+    const holders = new Uint16Array(capacity);
+    holders.set(this.#holders.subarray(0, count));
+    this.#holders = holders;
+    const sizes = new Uint16Array(capacity);
+    sizes.set(this.#sizes.subarray(0, count));
+    this.#sizes = sizes;
+  }
+
+  /** It is full: the room for more messages goes. */
+  seal(): void {
+    this.#resize(this.count);
+  }
+
+  /** Nobody holds anything in it: it begins again, and its positions with it. */
+  restart(): void {
+    assert(this.heldCount === 0, `segment ${this.number} is still needed`);
+    this.usedBytes = 0;
+    this.count = 0;
+    if (this.#many.size > 0) this.#many.clear();
+  }
+
+  /** What `MessageTable` says of its messages; the arrays are its own. */
+  get offsets(): Uint32Array {
+    return this.#offsets.subarray(0, this.count);
+  }
+
+  get sizes(): Uint16Array {
+    return this.#sizes.subarray(0, this.count);
+  }
+
+  /** Where the record of the message with this ordinal begins. */
+  recordStart(ordinal: number): number {
+    return this.#offsets[ordinal]!;
+  }
+
+  /** How many hold the message. */
+  holders(ordinal: number): number {
+    const holders = this.#holders[ordinal]!;
+    return holders === MANY ? this.#many.get(ordinal)! : holders;
+  }
+
+  #setHolders(ordinal: number, holders: number): void {
+    if (holders >= MANY) this.#many.set(ordinal, holders);
+    this.#holders[ordinal] = Math.min(holders, MANY);
+  }
+
+  /** One holder less: a durable queue, or another one when `queueId` is 0. Whether it was the last. */
+  letGo(ordinal: number, queueId: number): boolean {
+    const holders = this.holders(ordinal);
+    assert(
+      holders > 0,
+      `message ${ordinal} of segment ${this.number} is released more often than it is held`,
+    );
+    this.#setHolders(ordinal, holders - 1);
+    if (holders > 1) {
+      if (queueId > 0) this.#noteDone(ordinal, queueId);
+      return false;
+    }
+    this.#forget(ordinal);
+    return true;
+  }
+
+  /** Nobody holds the message here any more: it has moved. */
+  discard(ordinal: number): void {
+    if (this.#holders[ordinal] === 0) return;
+    this.#holders[ordinal] = 0;
+    this.#forget(ordinal);
+  }
+
+  #forget(ordinal: number): void {
+    this.#doneWith?.delete(ordinal);
+    this.heldCount--;
+    this.heldBytes -= this.messageBytes(ordinal);
+  }
+
+  #noteDone(ordinal: number, queueId: number): void {
+    this.#doneWith ??= new Map();
+    const done = this.#doneWith.get(ordinal);
+    if (done === undefined) this.#doneWith.set(ordinal, [queueId]);
+    else done.push(queueId);
+  }
+
+  /** Whether a durable queue is done with a message that others still hold. */
+  isDoneWith(ordinal: number, queueId: number): boolean {
+    return this.#doneWith?.get(ordinal)?.includes(queueId) ?? false;
+  }
+}
