@@ -10,6 +10,7 @@ import { Content, EXPECT_METHOD, unexpectedFrameFor } from "../amqp/content.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import type { MethodArguments, MethodName } from "../amqp/methods.ts";
 import type { Output } from "../amqp/output.ts";
+import type { Access } from "../broker/access.ts";
 import { stripLineEnds } from "../broker/names.ts";
 import { createReplyQueue } from "../broker/reply-queue.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
@@ -54,6 +55,11 @@ export class Channel {
     this.publishing = new Publishing(this, vhost);
   }
 
+  /** What the user may do. */
+  get access(): Access {
+    return this.connection.access;
+  }
+
   /** Says a method on this channel. */
   reply<Name extends MethodName>(name: Name, args: MethodArguments<Name>): void {
     this.output.method(this.number, name, args);
@@ -91,6 +97,13 @@ export class Channel {
   /** The queue of that name, if this connection may use it. */
   queue(name: string): Queue {
     return this.vhost.queues.get(this.queueName(name), this.connection);
+  }
+
+  /** The queue of that name, if the user may read from it and this connection may use it. */
+  readableQueue(givenName: string): Queue {
+    const name = this.queueName(givenName);
+    this.access.check("read", "queue", name);
+    return this.vhost.queues.get(name, this.connection);
   }
 
   consume(queue: Queue, spec: ConsumerSpec): ChannelConsumer {

@@ -333,7 +333,8 @@ export class Journal implements TurnTask {
 
   endTurn(): void {
     this.#scheduled = false;
-    this.flush();
+    // The numbers of its files may be those of others by now.
+    if (!this.#closed) this.flush();
   }
 
   /** Hands everything to the operating system, and sees to it that it gets to the disk when somebody waits for that. */
