@@ -96,12 +96,11 @@ test("V1 N25 deleting a virtual host closes its connections, and none of another
   await (await connection.createChannel()).assertQueue("q");
   const elsewhere = await openChannel();
   await (await administration()).deleteVirtualHost(vhost);
-  expect(await connectionError(connection)).toEqual({
-    code: 320,
-    classId: 0,
-    methodId: 0,
-    message: `CONNECTION_FORCED - vhost '${vhost}' is deleted`,
-  });
+  const closed = await connectionError(connection);
+  expect(closed).toMatchObject({ code: 320, classId: 0, methodId: 0 });
+  // In RabbitMQ 3.10 the end of the virtual host's processes may come first, and is told instead.
+  const said = (await isOldRabbitMQ()) ? closed.message.replace("down", "deleted") : closed.message;
+  expect(said).toBe(`CONNECTION_FORCED - vhost '${vhost}' is deleted`);
   expect(await openRefusal(vhost)).toEqual(notAllowed(`vhost ${vhost} not found`));
   await elsewhere.checkExchange("amq.direct");
 });
