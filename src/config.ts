@@ -8,11 +8,20 @@ export interface Settings {
   host: string;
   /** The AMQP port; 0 lets the system choose a free one. */
   port: number;
-  /** The user that exists from the start, and its password. */
+  /** The user that exists from the start, and its password. A data folder keeps users: there they count at its first start. */
   defaultUser: string;
   defaultPassword: string;
   /** The virtual host that exists from the start. */
   defaultVhost: string;
+  /** Users who may connect from the same machine only. */
+  loopbackUsers: readonly string[];
+  /** Connections of all clients. */
+  maxConnections: number;
+  /** Channels of all connections. */
+  channelMaxPerNode: number;
+  /** Queues and exchanges in all virtual hosts; the exchanges with those that are there from the start. */
+  clusterQueueLimit: number;
+  clusterExchangeLimit: number;
   /** Offered to clients, in seconds; the client's answer counts. 0 offers none. */
   heartbeat: number;
   /** The largest frame, in bytes with its overhead. */
@@ -39,6 +48,11 @@ export const defaultSettings: Readonly<Settings> = {
   defaultUser: "guest",
   defaultPassword: "guest",
   defaultVhost: "/",
+  loopbackUsers: [],
+  maxConnections: Number.POSITIVE_INFINITY,
+  channelMaxPerNode: Number.POSITIVE_INFINITY,
+  clusterQueueLimit: Number.POSITIVE_INFINITY,
+  clusterExchangeLimit: Number.POSITIVE_INFINITY,
   heartbeat: 60,
   frameMax: 131_072,
   channelMax: 2047,

@@ -10,16 +10,27 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { AmqpError } from "./amqp/errors.ts";
+import type { Connections } from "./broker/connections.ts";
 import { Host } from "./broker/host.ts";
+import type { Permissions } from "./broker/permissions.ts";
+import type { Users } from "./broker/users.ts";
+import type { VirtualHostProperties, VirtualHostSpec } from "./broker/virtual-hosts.ts";
 import { type Clock, SystemClock } from "./clock.ts";
 import { defaultSettings, type Settings } from "./config.ts";
 import { type Log, silentLog } from "./log.ts";
 import { ENTRY_BODY_BYTES_MAX } from "./queue/ready.ts";
 import { Connection } from "./server/connection.ts";
+import { peerOf } from "./server/peer.ts";
 import { type Disk, FileDisk } from "./store/disk.ts";
 import { FolderLock } from "./store/folder-lock.ts";
 import { Turn } from "./turn.ts";
 
+export type { PermissionTriple, TopicPermission } from "./broker/access.ts";
+export { AdministrationError, type AdministrationErrorCode } from "./broker/administration.ts";
+export type { ConnectionInfo } from "./broker/connections.ts";
+export type { UserLimits, VirtualHostLimits } from "./broker/limits.ts";
+export type { User, UserSpec } from "./broker/users.ts";
+export type { VirtualHostProperties, VirtualHostSpec } from "./broker/virtual-hosts.ts";
 export { type Clock, type Timer, VirtualClock } from "./clock.ts";
 export { type Settings, version } from "./config.ts";
 export type { Log } from "./log.ts";
@@ -33,6 +44,22 @@ export interface BrokerOptions extends Partial<Settings> {
   readonly disk?: Disk;
   /** Where log lines go, for example a pino logger. Nowhere by default. */
   readonly log?: Log;
+}
+
+/** A virtual host, as its administrator sees it. */
+export interface VirtualHostInfo {
+  readonly name: string;
+  readonly properties: VirtualHostProperties;
+}
+
+/** The virtual hosts of a broker; what each method does and throws is said at `VirtualHosts` in src/broker/virtual-hosts.ts. */
+export interface VirtualHostRegistry {
+  add(name: string, spec?: VirtualHostSpec): VirtualHostInfo;
+  change(name: string, changes: VirtualHostSpec): VirtualHostInfo;
+  delete(name: string): void;
+  get(name: string): VirtualHostInfo;
+  find(name: string): VirtualHostInfo | undefined;
+  all(): Iterable<VirtualHostInfo>;
 }
 
 /** What `act` returns; when it throws, `undo` is called first. */
@@ -55,6 +82,24 @@ export class Broker {
   readonly host: string;
   /** For clients: `amqp://user:password@host:port`, and the virtual host when it is not `/`. */
   readonly url: string;
+  /**
+   * Who may log in, what each may do where, the virtual hosts, and who is connected. What is changed here counts at once and is
+   * on the disk when the turn ends; what cannot be done throws an `AdministrationError`.
+   *
+   *     broker.virtualHosts.add("test");
+   *     broker.users.add("app", { password: "secret" });
+   *     broker.permissions.set("app", "test", { configure: "^app-", write: ".*", read: "^app-" });
+   */
+  readonly users: Pick<Users, "add" | "change" | "delete" | "get" | "find" | "all">;
+  readonly permissions: Pick<
+    Permissions,
+    "set" | "clear" | "setTopic" | "clearTopic" | "get" | "all" | "allTopics"
+  >;
+  readonly virtualHosts: VirtualHostRegistry;
+  readonly connections: Pick<
+    Connections,
+    "count" | "list" | "close" | "closeOfUser" | "closeOfVirtualHost"
+  >;
   readonly #server: Server;
   readonly #connections: Set<Connection>;
   readonly #onClosed: () => void;
@@ -62,10 +107,14 @@ export class Broker {
 
   private constructor(
     server: Server,
-    { settings }: Host,
+    { settings, users, permissions, virtualHosts, connections: opened }: Host,
     connections: Set<Connection>,
     onClosed: () => void,
   ) {
+    this.users = users;
+    this.permissions = permissions;
+    this.virtualHosts = virtualHosts;
+    this.connections = opened;
     this.#onClosed = onClosed;
     this.#server = server;
     this.#connections = connections;
@@ -101,9 +150,9 @@ export class Broker {
     );
     const connections = new Set<Connection>();
     const server = createServer({ noDelay: true }, (socket: Socket) => {
-      const peer = `${socket.remoteAddress}:${socket.remotePort}`;
+      const ends = peerOf(socket);
       connections.add(
-        new Connection(socket, host, peer, (connection) => connections.delete(connection)),
+        new Connection(socket, host, ends, (connection) => connections.delete(connection)),
       );
     });
     server.listen(settings.port, settings.host);

@@ -11,6 +11,7 @@ import { typeName, valueText } from "../amqp/type-names.ts";
 import { type Destination, Exchange, type ExchangeType } from "../exchange/exchange.ts";
 import { exchangeTypes } from "../exchange/types.ts";
 import { checkEquivalence, inequivalent } from "../queue/settings.ts";
+import type { Access } from "./access.ts";
 import { checkReservedPrefix, exchangeIn, stripLineEnds } from "./names.ts";
 import { type BindingEnds, bindingEntry, exchangeEntry, type TopologyEntry } from "./topology.ts";
 
@@ -61,14 +62,18 @@ export class Exchanges {
   readonly #sources = new Map<Destination, Set<Exchange>>();
 
   readonly #record: (entry: TopologyEntry) => void;
+  /** Throws when there must not be one more. */
+  readonly #checkNew: (name: string) => void;
 
   constructor(
     vhost: string,
     findQueue: (name: string) => Destination | undefined,
     record: (entry: TopologyEntry) => void,
+    checkNew: (name: string) => void,
   ) {
     this.#vhost = vhost;
     this.#record = record;
+    this.#checkNew = checkNew;
     const spec = {
       durable: true,
       autoDelete: false,
@@ -104,14 +109,22 @@ export class Exchanges {
     return exchange;
   }
 
-  /** Declares an exchange, or checks that the one that exists is equivalent [exchange.declare]. */
-  declare(declaration: ExchangeDeclaration): Exchange {
+  get count(): number {
+    return this.#byName.size;
+  }
+
+  /**
+   * Declares an exchange, or checks that the one that exists is equivalent [exchange.declare]; by whoever has `access`, or
+   * by the broker itself.
+   */
+  declare(declaration: ExchangeDeclaration, access?: Access): Exchange {
     const type = exchangeTypes.get(declaration.type);
     if (type === undefined) {
       throw new AmqpError("PRECONDITION_FAILED", `unknown exchange type '${declaration.type}'`);
     }
     const name = stripLineEnds(declaration.name);
     this.#checkNotDefault(name);
+    access?.check("configure", "exchange", name);
     const existing = this.#byName.get(name);
     if (existing !== undefined) {
       this.#checkEquivalent(existing, declaration);
@@ -119,6 +132,11 @@ export class Exchanges {
     }
     checkReservedPrefix("exchange", name);
     const alternateExchange = this.#alternateExchange(name, declaration.arguments);
+    if (alternateExchange !== undefined) {
+      access?.check("read", "exchange", name);
+      access?.check("write", "exchange", alternateExchange);
+    }
+    if (access !== undefined) this.#checkNew(name);
     const exchange = new Exchange({ ...declaration, name, type, alternateExchange });
     this.#byName.set(name, exchange);
     this.generation++;
@@ -158,7 +176,7 @@ export class Exchanges {
   }
 
   /** Deletes an exchange and its bindings; one that does not exist is as good as deleted [exchange.delete]. */
-  delete(givenName: string, ifUnused: boolean): void {
+  delete(givenName: string, ifUnused: boolean, access?: Access): void {
     const name = stripLineEnds(givenName);
     this.#checkNotDefault(name);
     if (name.startsWith("amq.")) {
@@ -167,6 +185,7 @@ export class Exchanges {
         `deletion of system ${exchangeIn(this.#vhost, name)} not allowed`,
       );
     }
+    access?.check("configure", "exchange", name);
     const exchange = this.#byName.get(name);
     if (exchange === undefined) return;
     if (ifUnused && !exchange.isUnused) {

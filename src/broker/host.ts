@@ -1,6 +1,6 @@
 /**
- * What a broker is when nobody is connected: its users and its virtual hosts, its clock, its log, its settings, and what of
- * them is on disk.
+ * What a broker is besides its sockets: its users and their permissions, its virtual hosts, who is connected, its clock, its
+ * log, its settings, and what of them is on disk.
  */
 
 import { randomBytes, randomInt } from "node:crypto";
@@ -18,10 +18,16 @@ import { MemoryBudget } from "../store/memory-budget.ts";
 import { MemoryStore } from "../store/memory-store.ts";
 import type { MessageStore } from "../store/message-store.ts";
 import { Turn } from "../turn.ts";
+import type { AdministrationEntry } from "./administration.ts";
 import { Alarm } from "./alarm.ts";
-import type { TopologyEntry } from "./topology.ts";
+import { Connections } from "./connections.ts";
+import { ObjectLimits } from "./limits.ts";
+import { Permissions } from "./permissions.ts";
+import { type KeptVirtualHost, restoreAdministration } from "./restore.ts";
+import { forgetful, type TopologyEntry } from "./topology.ts";
 import { Users } from "./users.ts";
 import { VirtualHost } from "./vhost.ts";
+import { VirtualHosts } from "./virtual-hosts.ts";
 
 export interface HostContext {
   readonly settings: Settings;
@@ -43,18 +49,38 @@ const VERIFY_PAUSE_MS = 200;
 /** A file that is given up when the disk is full, so that what consumers settle can still be noted, and frees files. */
 const RESERVE_NAME = "reserve";
 const RESERVE_BYTES = 4 * 1024 * 1024;
+/** As the only node of a cluster is called. */
+export const NODE_NAME = "rabbit@localhost";
+
+type LogEntry = TopologyEntry | AdministrationEntry;
+
+/** As trouble with it is told. */
+function journalOf(vhost: string): string {
+  return `the journal of ${vhost}`;
+}
+
+function transientMessagesOf(vhost: string): string {
+  return `transient messages of ${vhost}`;
+}
+
+function journalFolder(vhost: string): string {
+  return `vhost-${Buffer.from(vhost).toString("hex")}`;
+}
 
 export class Host {
   readonly settings: Settings;
   readonly clock: Clock;
   readonly turn: Turn;
   readonly log: Log;
-  readonly users = new Users();
+  readonly users: Users;
+  readonly permissions: Permissions;
+  readonly virtualHosts: VirtualHosts;
+  readonly connections: Connections;
   readonly alarm = new Alarm();
   readonly #disk: Disk | undefined;
-  readonly #vhosts = new Map<string, VirtualHost>();
+  readonly #objectLimits: ObjectLimits;
   readonly #journals = new Map<string, Journal>();
-  readonly #topology: EntryLog<TopologyEntry> | undefined;
+  readonly #topology: EntryLog<LogEntry> | undefined;
   /** What cannot be written now. */
   readonly #unwritable = new Set<string>();
   #lowOnSpace = false;
@@ -74,19 +100,37 @@ export class Host {
     if (disk !== undefined) {
       this.#topology = new EntryLog(disk, turn, "topology", () => this.#entries());
     }
+    const record = (entry: AdministrationEntry): void => this.#topology?.append(entry);
+    this.connections = new Connections(settings, NODE_NAME);
+    this.users = new Users(record, (name) => {
+      this.permissions.forgetUser(name);
+      this.connections.closeOfUser(name, `user '${name}' is deleted`);
+    });
+    this.virtualHosts = new VirtualHosts({
+      record,
+      open: (name) => this.#addVirtualHost(name),
+      remove: (vhost) => this.#removeVirtualHost(vhost),
+    });
+    this.permissions = new Permissions({
+      record,
+      hasUser: (name) => this.users.find(name) !== undefined,
+      hasVirtualHost: (name) => this.virtualHosts.find(name) !== undefined,
+      changed: (vhost) => this.virtualHosts.find(vhost)?.accessChanged(),
+    });
+    this.#objectLimits = new ObjectLimits(settings, () => this.virtualHosts.all());
     this.#restore(this.#topology?.read() ?? []);
     if (disk !== undefined) {
       this.#watchSpace(disk);
       this.#verifySome();
     }
-    this.users.add(settings.defaultUser, settings.defaultPassword, ["administrator"]);
   }
 
   /** The names of the durable queues of a data folder, by virtual host and id; for reports. */
   static queueNames(disk: Disk): Map<string, Map<number, string>> {
     const names = new Map<string, Map<number, string>>();
-    const log = new EntryLog<TopologyEntry>(disk, new Turn(), "topology", () => []);
+    const log = new EntryLog<LogEntry>(disk, new Turn(), "topology", () => []);
     for (const entry of log.peek()) {
+      if (entry.op === "delete-vhost") names.delete(entry.vhost);
       if (entry.op !== "queue") continue;
       const ofVhost = names.get(entry.vhost) ?? new Map<number, string>();
       names.set(entry.vhost, ofVhost.set(entry.id, entry.name));
@@ -94,14 +138,29 @@ export class Host {
     return names;
   }
 
-  #entries(): TopologyEntry[] {
-    return [...this.#vhosts.values()].flatMap((vhost) => [...vhost.entries()]);
+  #entries(): LogEntry[] {
+    const { virtualHosts, users, permissions } = this;
+    return [
+      { op: "defaults" },
+      ...virtualHosts.entries(),
+      ...users.entries(),
+      ...permissions.entries(),
+      ...[...virtualHosts.all()].flatMap((vhost) => [...vhost.entries()]),
+    ];
   }
 
-  /** Exchanges, queues and bindings first, then the messages of the queues. */
-  #restore(entries: readonly TopologyEntry[]): void {
-    const names = new Set([this.settings.defaultVhost, ...entries.map(({ vhost }) => vhost)]);
-    for (const name of names) this.#addVirtualHost(name, entries);
+  /** Users and permissions, then for each virtual host exchanges, queues and bindings, then the messages of the queues. */
+  #restore(entries: readonly LogEntry[]): void {
+    const kept = restoreAdministration(entries, this.users, this.permissions);
+    // Should the process have ended between the entry and the folder.
+    for (const name of kept.deleted) this.#disk?.removeSubfolder(journalFolder(name));
+    for (const [name, { properties, entries: content }] of kept.vhosts) {
+      const vhost = this.#addVirtualHost(name, content);
+      vhost.properties = properties;
+      this.virtualHosts.restore(vhost);
+    }
+    if (kept.hasDefaults) this.#checkDefaults();
+    else this.#makeDefaults(kept.vhosts);
     const cutBytes = this.#topology?.cutBytes ?? 0;
     if (cutBytes > 0) {
       this.log.warn(
@@ -111,24 +170,64 @@ export class Host {
     }
   }
 
-  #addVirtualHost(name: string, entries: readonly TopologyEntry[]): void {
+  /** What exists from the start, made at the first start only [RabbitMQ: default user]. */
+  #makeDefaults(found: ReadonlyMap<string, KeptVirtualHost>): void {
+    const { defaultUser, defaultPassword, defaultVhost } = this.settings;
+    this.#topology?.append({ op: "defaults" });
+    for (const name of found.keys()) this.virtualHosts.change(name, {});
+    if (!found.has(defaultVhost)) this.virtualHosts.add(defaultVhost);
+    this.users.add(defaultUser, { password: defaultPassword, tags: ["administrator"] });
+    this.permissions.set(defaultUser, defaultVhost, { configure: ".*", write: ".*", read: ".*" });
+  }
+
+  /** Who starts a broker on a folder that knows other users should hear why he cannot log in. */
+  #checkDefaults(): void {
+    const { defaultUser, defaultPassword } = this.settings;
+    if (this.users.authenticate(defaultUser, Buffer.from(defaultPassword)) !== undefined) return;
+    this.log.warn(
+      { user: defaultUser },
+      "the data folder has its own users: the default user of the settings is not among them, or has another password",
+    );
+  }
+
+  /** One with what `entries` say, and the messages of its queues; without entries a new one, which begins with nothing. */
+  #addVirtualHost(name: string, entries?: readonly TopologyEntry[]): VirtualHost {
     const { clock, log, turn } = this;
-    const disk = this.#disk?.subfolder(`vhost-${Buffer.from(name).toString("hex")}`);
+    // What is left of another of that name is not to become the new one's.
+    if (entries === undefined) this.#disk?.removeSubfolder(journalFolder(name));
+    const disk = this.#disk?.subfolder(journalFolder(name));
     const onWriteTrouble = (error: Error | undefined): void =>
-      this.#writeTrouble(`transient messages of ${name}`, error);
+      this.#writeTrouble(transientMessagesOf(name), error);
     const memory = new MemoryStore({ turn, disk, budget: this.#budget, onWriteTrouble });
     const recovery = disk && this.#recoverJournal(disk, name);
     const store: MessageStore = recovery ? new DurableStore(memory, recovery.journal) : memory;
-    const vhost = new VirtualHost(name, { store, clock, log, turn });
-    this.#vhosts.set(name, vhost);
-    for (const entry of entries) if (entry.vhost === name) vhost.restore(entry);
+    const objectLimits = this.#objectLimits;
+    const vhost = new VirtualHost(name, { store, clock, log, turn, objectLimits });
+    for (const entry of entries ?? []) vhost.restore(entry);
     const topology = this.#topology;
     if (topology !== undefined) vhost.recordTo({ record: (entry) => topology.append(entry) });
-    if (recovery === undefined) return;
+    if (recovery === undefined) return vhost;
     this.#journals.set(name, recovery.journal);
     for (const damage of recovery.damage) this.#report(name, damage);
     const messages = vhost.recover(recovery.forEachRun);
     if (messages > 0) log.info({ vhost: name, messages }, "messages are back from the journal");
+    return vhost;
+  }
+
+  /** The log says first that it is gone: whatever happens then, nothing of it comes back. */
+  #removeVirtualHost(vhost: VirtualHost): void {
+    const { name } = vhost;
+    vhost.recordTo(forgetful);
+    this.#topology?.append({ op: "delete-vhost", vhost: name });
+    this.#topology?.flush();
+    this.permissions.forgetVirtualHost(name);
+    this.connections.closeOfVirtualHost(name, `vhost '${name}' is deleted`);
+    vhost.stop();
+    this.#journals.delete(name);
+    vhost.store.close();
+    for (const what of [journalOf(name), transientMessagesOf(name)]) this.#unwritable.delete(what);
+    this.#checkSpace();
+    this.#disk?.removeSubfolder(journalFolder(name));
   }
 
   #recoverJournal(disk: Disk, vhost: string): ReturnType<typeof recoverJournal> {
@@ -147,8 +246,7 @@ export class Host {
         );
         throw error;
       },
-      onWriteTrouble: (error: Error | undefined) =>
-        this.#writeTrouble(`the journal of ${vhost}`, error),
+      onWriteTrouble: (error: Error | undefined) => this.#writeTrouble(journalOf(vhost), error),
       onDamage: (damage: DamagedRange) => this.#reportLoss(vhost, damage),
     };
     let saidAtMs = this.clock.exactNow();
@@ -260,18 +358,14 @@ export class Host {
     }
   }
 
-  virtualHost(name: string): VirtualHost | undefined {
-    return this.#vhosts.get(name);
-  }
-
   /** Writes everything to the disk and closes it. */
   close(): void {
     this.#spaceTimer?.cancel();
     this.#verifyTimer?.cancel();
     this.#retryTimer?.cancel();
     this.#giveUpReserve();
-    for (const { queues } of this.#vhosts.values()) for (const queue of queues.all()) queue.stop();
+    for (const vhost of this.virtualHosts.all()) vhost.stop();
     this.#topology?.close();
-    for (const journal of this.#journals.values()) journal.close();
+    for (const { store } of this.virtualHosts.all()) store.close();
   }
 }

@@ -3,10 +3,11 @@
  */
 
 import { AmqpError } from "../amqp/errors.ts";
-import type { FieldTable } from "../amqp/field-table.ts";
-import { typeName } from "../amqp/type-names.ts";
+import { type FieldTable, longstr } from "../amqp/field-table.ts";
+import { typeName, valueText } from "../amqp/type-names.ts";
 import { Queue, type QueueContext } from "../queue/queue.ts";
 import { checkArgumentsEquivalence, inequivalent, queueSettings } from "../queue/settings.ts";
+import type { Access } from "./access.ts";
 import { checkReservedPrefix, generateName, queueIn, stripLineEnds } from "./names.ts";
 import { queueEntry, type TopologyEntry } from "./topology.ts";
 
@@ -19,7 +20,17 @@ export interface QueueDeclaration {
   readonly arguments: FieldTable;
 }
 
+/** What the virtual host has to say about its queues. */
+export interface QueueRules {
+  /** For those that are declared without a type; undefined leaves it at that. */
+  readonly defaultQueueType: string | undefined;
+  /** Throws when there must not be one more. */
+  checkNewQueue(name: string): void;
+}
+
 const NO_ARGUMENTS: FieldTable = new Map();
+/** Values of x-queue-type that are as good as none [RabbitMQ]. */
+const NO_TYPE = ["", "undefined"];
 
 /** Whether the queue is to be durable: an exclusive one never is, and may be declared either way [RabbitMQ]. */
 function outlivesConnection({ durable, exclusive }: QueueDeclaration): boolean {
@@ -36,11 +47,23 @@ export class Queues {
   #nextId = 1;
 
   readonly #record: (entry: TopologyEntry) => void;
+  readonly #rules: QueueRules;
 
-  constructor(vhost: string, context: QueueContext, record: (entry: TopologyEntry) => void) {
+  constructor(
+    vhost: string,
+    context: QueueContext,
+    record: (entry: TopologyEntry) => void,
+    rules: QueueRules,
+  ) {
     this.#vhost = vhost;
     this.#record = record;
     this.#context = context;
+    this.#rules = rules;
+  }
+
+  /** How many clients have declared. */
+  get count(): number {
+    return this.#byName.size;
   }
 
   find(name: string): Queue | undefined {
@@ -68,32 +91,65 @@ export class Queues {
     );
   }
 
-  /** Declares a queue, or checks that the one that exists is equivalent [queue.declare]; tells whether it is new. */
-  declare(declaration: QueueDeclaration, connection: object): { queue: Queue; created: boolean } {
-    const name = stripLineEnds(declaration.name);
+  /**
+   * Declares a queue, or checks that the one that exists is equivalent [queue.declare]; tells whether it is new. `access` is
+   * that of the user whose connection it is.
+   */
+  declare(
+    given: QueueDeclaration,
+    connection: object,
+    access: Access,
+  ): { queue: Queue; created: boolean } {
+    const givenName = stripLineEnds(given.name);
     // Even the own server-named queue cannot be declared again but passively [RabbitMQ].
-    checkReservedPrefix("queue", name);
-    const existing = name === "" ? undefined : this.#byName.get(name);
+    checkReservedPrefix("queue", givenName);
+    const name = givenName === "" ? generateName("amq.gen-") : givenName;
+    access.check("configure", "queue", name);
+    const declaration = this.#withType(given);
+    const existing = this.#byName.get(name);
     if (existing !== undefined) {
       this.#checkEquivalent(existing, declaration, connection);
       existing.use();
       return { queue: existing, created: false };
     }
+    this.#checkDeadLetters(name, declaration.arguments, access);
     return { queue: this.#create(name, declaration, connection), created: true };
   }
 
-  #create(givenName: string, declaration: QueueDeclaration, connection: object): Queue {
-    const shown = queueIn(this.#vhost, givenName);
-    const deadLetterExchange = declaration.arguments.get("x-dead-letter-exchange");
-    if (deadLetterExchange !== undefined && deadLetterExchange.type !== "S") {
+  /** With the virtual host's type where none was given, as far as that can hold any queue [RabbitMQ: default queue type]. */
+  #withType(declaration: QueueDeclaration): QueueDeclaration {
+    const { durable, exclusive, autoDelete, arguments: given } = declaration;
+    const type = given.get("x-queue-type");
+    if (type !== undefined && !(type.type === "S" && NO_TYPE.includes(valueText(type))))
+      return declaration;
+    const { defaultQueueType } = this.#rules;
+    const isEligible = durable && !exclusive && !autoDelete;
+    if (type === undefined && !(isEligible && defaultQueueType !== undefined)) return declaration;
+    const args = new Map(given);
+    args.delete("x-queue-type");
+    if (isEligible && defaultQueueType !== undefined)
+      args.set("x-queue-type", longstr(defaultQueueType));
+    return { ...declaration, arguments: args };
+  }
+
+  /** Who has dead letters published must be allowed to read the one and to write to the other [RabbitMQ]. */
+  #checkDeadLetters(name: string, args: FieldTable, access: Access): void {
+    const exchange = args.get("x-dead-letter-exchange");
+    if (exchange === undefined) return;
+    if (exchange.type !== "S") {
       throw new AmqpError(
         "PRECONDITION_FAILED",
-        `invalid type '${typeName(deadLetterExchange)}' for arg 'x-dead-letter-exchange' in ${shown}`,
+        `invalid type '${typeName(exchange)}' for arg 'x-dead-letter-exchange' in ${queueIn(this.#vhost, name)}`,
       );
     }
-    const settings = queueSettings(declaration.arguments, shown);
-    if (settings.type === "quorum") this.#checkQuorum(givenName, declaration);
-    const name = givenName === "" ? generateName("amq.gen-") : givenName;
+    access.check("read", "queue", name);
+    access.check("write", "exchange", valueText(exchange));
+  }
+
+  #create(name: string, declaration: QueueDeclaration, connection: object): Queue {
+    const settings = queueSettings(declaration.arguments, queueIn(this.#vhost, name));
+    if (settings.type === "quorum") this.#checkQuorum(name, declaration);
+    this.#rules.checkNewQueue(name);
     const exclusiveOwner = declaration.exclusive ? connection : undefined;
     const { autoDelete, arguments: args } = declaration;
     const durable = outlivesConnection(declaration);
@@ -182,7 +238,7 @@ export class Queues {
         );
       }
     }
-    if (name === "") {
+    if (stripLineEnds(declaration.name) === "") {
       throw new AmqpError(
         "PRECONDITION_FAILED",
         "Cannot declare a server-named queue for type rabbit_quorum_queue",

@@ -1,10 +1,82 @@
-/** Makes what the log of the topology says, entry by entry. */
+/**
+ * Makes what the log of the topology says, entry by entry: first users, permissions and which virtual hosts there are, then
+ * what is in each of these.
+ */
 
 import type { Destination } from "../exchange/exchange.ts";
 import type { Queue } from "../queue/queue.ts";
+import type { AdministrationEntry } from "./administration.ts";
 import type { Exchanges } from "./exchanges.ts";
+import type { Permissions } from "./permissions.ts";
 import type { Queues } from "./queues.ts";
 import { decodeTable, type TopologyEntry } from "./topology.ts";
+import type { Users } from "./users.ts";
+import { noProperties, propertiesFrom, type VirtualHostProperties } from "./virtual-hosts.ts";
+
+/** A virtual host that the log leaves standing. */
+export interface KeptVirtualHost {
+  properties: VirtualHostProperties;
+  /** Of what is in it. */
+  readonly entries: TopologyEntry[];
+}
+
+export interface KeptAdministration {
+  /** Whether the default user and virtual host have been made once. */
+  hasDefaults: boolean;
+  readonly vhosts: Map<string, KeptVirtualHost>;
+  /** Names of virtual hosts that were deleted and not added again. */
+  readonly deleted: Set<string>;
+}
+
+/** Restores users and permissions, and sorts what virtual hosts contain by these. */
+export function restoreAdministration(
+  entries: Iterable<TopologyEntry | AdministrationEntry>,
+  users: Users,
+  permissions: Permissions,
+): KeptAdministration {
+  const kept: KeptAdministration = { hasDefaults: false, vhosts: new Map(), deleted: new Set() };
+  for (const entry of entries) {
+    switch (entry.op) {
+      case "defaults":
+        kept.hasDefaults = true;
+        break;
+      case "user":
+        users.restore(entry);
+        break;
+      case "delete-user":
+        users.forget(entry.name);
+        permissions.forgetUser(entry.name);
+        break;
+      case "vhost":
+        keptVirtualHost(kept, entry.vhost).properties = propertiesFrom(entry);
+        break;
+      case "delete-vhost":
+        kept.vhosts.delete(entry.vhost);
+        kept.deleted.add(entry.vhost);
+        permissions.forgetVirtualHost(entry.vhost);
+        break;
+      case "permission":
+      case "clear-permission":
+      case "topic-permission":
+      case "clear-topic-permission":
+        permissions.restore(entry);
+        break;
+      default:
+        keptVirtualHost(kept, entry.vhost).entries.push(entry);
+    }
+  }
+  return kept;
+}
+
+function keptVirtualHost({ vhosts, deleted }: KeptAdministration, name: string): KeptVirtualHost {
+  let vhost = vhosts.get(name);
+  if (vhost === undefined) {
+    vhost = { properties: noProperties, entries: [] };
+    vhosts.set(name, vhost);
+    deleted.delete(name);
+  }
+  return vhost;
+}
 
 type BindingEntry = Extract<TopologyEntry, { op: "bind" | "unbind" }>;
 

@@ -1,42 +1,53 @@
 /**
- * Who may log in.
+ * Who may log in, and what is known of them.
  *
- * Passwords are kept as RabbitMQ keeps them: four bytes of salt and the SHA-256 of salt and password. They are compared
- * in constant time, and an unknown name takes as long as a wrong password.
+ * An unknown name takes as long to refuse as a wrong password. What a user may do is in permissions.ts.
  */
 
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes } from "node:crypto";
+import {
+  type AdministrationEntry,
+  AdministrationError,
+  checkName,
+  checkTags,
+  type RecordAdministration,
+} from "./administration.ts";
+import { limitsFrom, type UserLimits } from "./limits.ts";
+import { DEFAULT_ALGORITHM, PasswordHash } from "./password.ts";
 
-const SALT_BYTES = 4;
+const NAME_BYTES_MAX = 255;
 
-function hash(salt: Uint8Array, password: Uint8Array): Buffer {
-  return createHash("sha256").update(salt).update(password).digest();
+/** How a user is described; what is left out stays as it is, or is empty for a new one. */
+export interface UserSpec {
+  /** Kept as a hash only. Empty: nobody can log in with a password. */
+  readonly password?: string;
+  /** In place of a password: its hash in base64, as RabbitMQ's definitions have it. */
+  readonly passwordHash?: string;
+  /** Of `passwordHash`; `rabbit_password_hashing_sha256` by default. */
+  readonly hashingAlgorithm?: string;
+  /** `administrator`, `monitoring`, `policymaker`, `management`, `impersonator`, or anything else. */
+  readonly tags?: readonly string[];
+  readonly limits?: UserLimits;
 }
 
-/** `salt ++ sha256(salt ++ password)` */
-export function hashPassword(
-  password: string | Buffer,
-  salt: Uint8Array = randomBytes(SALT_BYTES),
-): Buffer {
-  return Buffer.concat([salt, hash(salt, Buffer.from(password))]);
-}
-
-function matches(password: Buffer, passwordHash: Buffer): boolean {
-  return timingSafeEqual(
-    hashPassword(password, passwordHash.subarray(0, SALT_BYTES)),
-    passwordHash,
-  );
-}
-
+/** A user as it is at a moment: a change makes another one. */
 export class User {
   readonly name: string;
-  readonly passwordHash: Buffer;
+  /** Undefined: cannot log in with a password. */
+  readonly passwordHash: PasswordHash | undefined;
   readonly tags: readonly string[];
+  readonly limits: UserLimits;
 
-  constructor(name: string, passwordHash: Buffer, tags: readonly string[]) {
+  constructor(
+    name: string,
+    passwordHash: PasswordHash | undefined,
+    tags: readonly string[],
+    limits: UserLimits,
+  ) {
     this.name = name;
     this.passwordHash = passwordHash;
     this.tags = tags;
+    this.limits = limits;
   }
 
   /** Whether it may publish in another user's name. */
@@ -45,21 +56,117 @@ export class User {
   }
 }
 
-const nobody = hashPassword(randomBytes(16));
+/** Told when a user is gone: declared here, implemented by the broker. */
+export type UserDeleted = (name: string) => void;
+
+const nobody = PasswordHash.of(randomBytes(16));
 
 export class Users {
   readonly #byName = new Map<string, User>();
+  readonly #record: RecordAdministration;
+  readonly #deleted: UserDeleted;
 
-  add(name: string, password: string, tags: readonly string[]): User {
-    const user = new User(name, hashPassword(password), tags);
-    this.#byName.set(name, user);
+  constructor(record: RecordAdministration, deleted: UserDeleted) {
+    this.#record = record;
+    this.#deleted = deleted;
+  }
+
+  /** Adds a user, without any permission. Throws ALREADY_EXISTS or INVALID. */
+  add(name: string, spec: UserSpec = {}): User {
+    if (this.#byName.has(name))
+      throw new AdministrationError("ALREADY_EXISTS", `there is a user '${name}' already`);
+    checkName("user", name, NAME_BYTES_MAX);
+    return this.#put(name, spec, new User(name, undefined, [], {}));
+  }
+
+  /**
+   * Changes what `changes` names of a user. Connections that are open go on as they are; new limits count for them, too.
+   * Throws NOT_FOUND or INVALID.
+   */
+  change(name: string, changes: UserSpec): User {
+    return this.#put(name, changes, this.get(name));
+  }
+
+  /** Deletes a user with its permissions and closes its connections. Throws NOT_FOUND. */
+  delete(name: string): void {
+    this.get(name);
+    this.#byName.delete(name);
+    this.#record({ op: "delete-user", name });
+    this.#deleted(name);
+  }
+
+  /** The user; throws NOT_FOUND. */
+  get(name: string): User {
+    const user = this.#byName.get(name);
+    if (user === undefined) throw new AdministrationError("NOT_FOUND", `no user '${name}'`);
     return user;
   }
 
-  /** The user of that name if the password is right. */
+  find(name: string): User | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** In the order in which they were added. */
+  all(): Iterable<User> {
+    return this.#byName.values();
+  }
+
+  /** The user of that name if the password is right; an empty one never is. */
   authenticate(name: string, password: Buffer): User | undefined {
     const user = this.#byName.get(name);
-    const right = matches(password, user?.passwordHash ?? nobody);
-    return right ? user : undefined;
+    const right = (user?.passwordHash ?? nobody).matches(password);
+    const canLogIn = user?.passwordHash !== undefined && password.length > 0;
+    return right && canLogIn ? user : undefined;
   }
+
+  #put(name: string, spec: UserSpec, before: User): User {
+    const tags = spec.tags ?? before.tags;
+    checkTags(tags);
+    const limits =
+      spec.limits === undefined
+        ? before.limits
+        : limitsFrom(spec.limits, ["maxConnections", "maxChannels"]);
+    const user = new User(name, hashFrom(spec, before.passwordHash), [...tags], limits);
+    this.#byName.set(name, user);
+    this.#record(userEntry(user));
+    return user;
+  }
+
+  /** A user as it was before the restart. */
+  restore({ name, passwordHash, hashingAlgorithm, tags, limits }: UserEntry): void {
+    const hash =
+      passwordHash === "" ? undefined : PasswordHash.from(passwordHash, hashingAlgorithm);
+    this.#byName.set(name, new User(name, hash, tags, limits));
+  }
+
+  /** A user that was deleted before the restart. */
+  forget(name: string): void {
+    this.#byName.delete(name);
+  }
+
+  *entries(): Iterable<AdministrationEntry> {
+    for (const user of this.#byName.values()) yield userEntry(user);
+  }
+}
+
+type UserEntry = Extract<AdministrationEntry, { op: "user" }>;
+
+function userEntry({ name, passwordHash, tags, limits }: User): UserEntry {
+  return {
+    op: "user",
+    name,
+    passwordHash: passwordHash?.toString() ?? "",
+    hashingAlgorithm: passwordHash?.algorithm ?? DEFAULT_ALGORITHM,
+    tags,
+    limits: { ...limits },
+  };
+}
+
+function hashFrom(spec: UserSpec, before: PasswordHash | undefined): PasswordHash | undefined {
+  const { password, passwordHash, hashingAlgorithm } = spec;
+  if (password !== undefined && passwordHash !== undefined)
+    throw new AdministrationError("INVALID", "either a password or its hash, not both");
+  if (password !== undefined) return password === "" ? undefined : PasswordHash.of(password);
+  if (passwordHash === undefined) return before;
+  return passwordHash === "" ? undefined : PasswordHash.from(passwordHash, hashingAlgorithm);
 }

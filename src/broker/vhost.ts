@@ -18,19 +18,23 @@ import { entryBits, REDELIVERED } from "../queue/ready.ts";
 import type { ReceiveRun } from "../store/journal-recovery.ts";
 import type { MessageStore } from "../store/message-store.ts";
 import type { Turn } from "../turn.ts";
+import type { Access } from "./access.ts";
 import { makeDeadLetter } from "./dead-letter.ts";
 import { Exchanges } from "./exchanges.ts";
+import type { Counted, ObjectLimits, VirtualHostLimits } from "./limits.ts";
 import { queueIn } from "./names.ts";
 import { Publication } from "./publication.ts";
-import { type QueueDeclaration, Queues } from "./queues.ts";
+import { type QueueDeclaration, type QueueRules, Queues } from "./queues.ts";
 import { restoreEntry } from "./restore.ts";
 import { forgetful, type TopologyEntry, type TopologyRecorder } from "./topology.ts";
+import { noProperties, type VirtualHostProperties } from "./virtual-hosts.ts";
 
 export interface VirtualHostContext {
   readonly store: MessageStore;
   readonly clock: Clock;
   readonly log: Log;
   readonly turn: Turn;
+  readonly objectLimits: ObjectLimits;
 }
 
 /** A message that a queue has dropped and that still has to be published elsewhere. */
@@ -46,14 +50,17 @@ const LABEL_PRIORITY = 2 ** 32;
 /** Dead letters that follow from each other in one turn: a circle of full queues could go on for ever. */
 const DEATHS_AT_ONCE_MAX = 1000;
 
-export class VirtualHost implements QueueOwner {
+export class VirtualHost implements QueueOwner, QueueRules, Counted {
   readonly name: string;
   readonly exchanges: Exchanges;
   readonly queues: Queues;
   readonly store: MessageStore;
   readonly clock: Clock;
+  properties: VirtualHostProperties = noProperties;
   readonly #log: Log;
   readonly #turn: Turn;
+  readonly #objectLimits: ObjectLimits;
+  #stopped = false;
   readonly #deadLetter = new Publication();
   readonly #pendingDeaths: PendingDeath[] = [];
   #publishingDeaths = false;
@@ -66,13 +73,32 @@ export class VirtualHost implements QueueOwner {
     this.clock = context.clock;
     this.#log = context.log;
     this.#turn = context.turn;
+    this.#objectLimits = context.objectLimits;
     const record = (entry: TopologyEntry): void => this.#recorder.record(entry);
     this.queues = new Queues(
       name,
       { store: context.store, clock: context.clock, owner: this },
       record,
+      this,
     );
-    this.exchanges = new Exchanges(name, (queue) => this.queues.reach(queue), record);
+    this.exchanges = new Exchanges(
+      name,
+      (queue) => this.queues.reach(queue),
+      record,
+      (exchange) => this.#objectLimits.checkNewExchange(this, exchange),
+    );
+  }
+
+  get limits(): VirtualHostLimits {
+    return this.properties.limits;
+  }
+
+  get defaultQueueType(): string | undefined {
+    return this.properties.defaultQueueType;
+  }
+
+  checkNewQueue(name: string): void {
+    this.#objectLimits.checkNewQueue(this, name);
   }
 
   /** From now on changes of what is durable are told. */
@@ -112,13 +138,24 @@ export class VirtualHost implements QueueOwner {
     return messages;
   }
 
-  /** A number that every change of what routes messages raises. */
+  /** A number that every change of what routes messages, or of who may publish them, raises. */
   get generation(): number {
     return this.exchanges.generation;
   }
 
-  declareQueue(declaration: QueueDeclaration, connection: object): Queue {
-    const { queue, created } = this.queues.declare(declaration, connection);
+  /** What somebody may do here is not what it was. */
+  accessChanged(): void {
+    this.exchanges.generation++;
+  }
+
+  /** Nothing happens here by itself any more. */
+  stop(): void {
+    this.#stopped = true;
+    for (const queue of this.queues.all()) queue.stop();
+  }
+
+  declareQueue(declaration: QueueDeclaration, connection: object, access: Access): Queue {
+    const { queue, created } = this.queues.declare(declaration, connection, access);
     if (created) this.exchanges.generation++;
     return queue;
   }
@@ -177,13 +214,14 @@ export class VirtualHost implements QueueOwner {
     if (!queue.deleted) this.#removeQueue(queue);
   }
 
-  /** The queues that a message goes to, each once. The array is not to be changed or kept. */
-  route(publication: Publication): readonly Queue[] {
+  /** The queues that a message goes to by its routing key, or by several, each once. The array is not to be changed or kept. */
+  route(publication: Publication, routingKeys?: readonly string[]): readonly Queue[] {
     const { exchange } = publication;
     const find = (name: string) => this.exchanges.find(name);
-    const found: readonly Destination[] = publication.properties.hasSenderSelectedKeys
-      ? routeKeys(exchange, publication.takeRoutingKeys(), publication, find)
-      : route(exchange, publication, find);
+    const found: readonly Destination[] =
+      routingKeys === undefined
+        ? route(exchange, publication, find)
+        : routeKeys(exchange, routingKeys, publication, find);
     return found as readonly Queue[];
   }
 
@@ -257,7 +295,7 @@ export class VirtualHost implements QueueOwner {
 
   #publishPendingDeaths(): void {
     const pending = this.#pendingDeaths;
-    if (pending.length === 0) return;
+    if (pending.length === 0 || this.#stopped) return;
     this.#publishingDeaths = true;
     let published = 0;
     // The list grows while it is worked through.

@@ -11,7 +11,8 @@ import type { FieldTable, FieldValue } from "../amqp/field-table.ts";
 import { typeName, valueText } from "../amqp/type-names.ts";
 
 export type Overflow = "drop-head" | "reject-publish" | "reject-publish-dlx";
-export type QueueType = "classic" | "quorum";
+export const queueTypes = ["classic", "quorum"] as const;
+export type QueueType = (typeof queueTypes)[number];
 
 /** What the rules of a queue go by. Lengths count ready messages only; times are in milliseconds. */
 export interface QueueSettings {
@@ -107,7 +108,7 @@ const quorum = ["quorum"] as const;
 
 const ruleTable: Readonly<Record<string, ArgumentRule>> = {
   "x-queue-type": {
-    check: checkOneOf(["classic", "quorum"], (type) => `"unsupported queue type '${type}'"`),
+    check: checkOneOf(queueTypes, (type) => `"unsupported queue type '${type}'"`),
     apply: (settings, value) => {
       settings.type = text(value) as QueueType;
     },

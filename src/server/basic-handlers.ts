@@ -75,7 +75,7 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
       return;
     }
     channel.checkConsumerTag(consumerTag);
-    const queue = channel.queue(args.queue);
+    const queue = channel.readableQueue(args.queue);
     const shown = queueIn(channel.vhost.name, queue.name);
     const priority = consumerPriority(args.arguments, shown);
     checkExclusiveUse(queue, exclusive, shown);
@@ -93,7 +93,7 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
   "basic.cancel-ok": () => undefined,
 
   "basic.get": (channel, { queue: name, noAck }) => {
-    const queue = channel.queue(name);
+    const queue = channel.readableQueue(name);
     const taken = queue.take();
     if (taken === undefined) {
       channel.reply("basic.get-empty", { clusterId: "" });

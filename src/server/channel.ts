@@ -10,6 +10,7 @@ import { Content, EXPECT_METHOD, unexpectedFrameFor } from "../amqp/content.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import type { MethodArguments, MethodName } from "../amqp/methods.ts";
 import type { Output } from "../amqp/output.ts";
+import type { Access } from "../broker/access.ts";
 import { stripLineEnds } from "../broker/names.ts";
 import { createReplyQueue } from "../broker/reply-queue.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
@@ -52,6 +53,11 @@ export class Channel {
     this.output = connection.output;
     this.content = new Content(connection.host.settings.maxMessageSize);
     this.publishing = new Publishing(this, vhost);
+  }
+
+  /** What the user may do. */
+  get access(): Access {
+    return this.connection.access;
   }
 
   /** Says a method on this channel. */
@@ -97,6 +103,13 @@ export class Channel {
   checkConsumerTag(consumerTag: string): void {
     if (!this.consumers.has(consumerTag)) return;
     throw new AmqpError("NOT_ALLOWED", `attempt to reuse consumer tag '${consumerTag}'`);
+  }
+
+  /** The queue of that name, if the user may read from it and this connection may use it. */
+  readableQueue(givenName: string): Queue {
+    const name = this.queueName(givenName);
+    this.access.check("read", "queue", name);
+    return this.vhost.queues.get(name, this.connection);
   }
 
   consume(queue: Queue, spec: ConsumerSpec): ChannelConsumer {

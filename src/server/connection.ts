@@ -20,7 +20,9 @@ import {
 import { decodeMethod } from "../amqp/method-codec.ts";
 import { type Method, type MethodArguments, methodKey, methods } from "../amqp/methods.ts";
 import type { Output } from "../amqp/output.ts";
+import type { Access } from "../broker/access.ts";
 import type { Publisher } from "../broker/alarm.ts";
+import type { ClientConnection, ConnectionInfo } from "../broker/connections.ts";
 import type { Host } from "../broker/host.ts";
 import type { User } from "../broker/users.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
@@ -34,6 +36,7 @@ import {
   protocolHeader,
 } from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { connectionName, endpoint, isLoopback, type Peer } from "./peer.ts";
 import { settle } from "./settling.ts";
 import { Writer } from "./writer.ts";
 
@@ -50,12 +53,15 @@ const CONNECTION_CLOSE_OK = methodKey(...methods["connection.close-ok"].id);
 
 type State = "header" | "handshake" | "running" | "closing" | "closed";
 
-export class Connection implements FrameHandler, Publisher {
+export class Connection implements FrameHandler, Publisher, ClientConnection {
   readonly host: Host;
   readonly output: Output;
   readonly writer: Writer;
+  readonly name: string;
   /** Where the client is: for the log. */
   readonly peer: string;
+  readonly #peer: Peer;
+  readonly #connectedAtMs: number;
   readonly #stream: Duplex;
   readonly #parser: FrameParser;
   readonly #handshake: Handshake;
@@ -69,18 +75,23 @@ export class Connection implements FrameHandler, Publisher {
   #timer: Timer | undefined;
   #heartbeat: Heartbeat | undefined;
   #session: HandshakeResult | undefined;
+  #isBlocked = false;
   readonly #onEnd: (connection: Connection) => void;
 
-  constructor(stream: Duplex, host: Host, peer: string, onEnd: (connection: Connection) => void) {
+  constructor(stream: Duplex, host: Host, ends: Peer, onEnd: (connection: Connection) => void) {
     this.#stream = stream;
     this.host = host;
+    this.name = connectionName(ends);
+    const peer = endpoint(ends.address, ends.port);
     this.peer = peer;
+    this.#peer = ends;
+    this.#connectedAtMs = host.clock.now();
     this.#onEnd = onEnd;
     this.writer = new Writer(stream, host.turn, host.settings.frameMax, () =>
       this.#wakeConsumers(),
     );
     this.output = this.writer.output;
-    this.#handshake = new Handshake(host);
+    this.#handshake = new Handshake(host, isLoopback(ends));
     this.#parser = new FrameParser(this, this.#handshake.frameMax);
     this.#timer = host.clock.setTimer(host.settings.handshakeTimeoutMs, () =>
       this.#handshakeTimedOut(),
@@ -99,6 +110,40 @@ export class Connection implements FrameHandler, Publisher {
 
   get vhost(): VirtualHost {
     return this.#session!.vhost;
+  }
+
+  get access(): Access {
+    return this.#session!.access;
+  }
+
+  get channelCount(): number {
+    let count = 0;
+    for (const channel of this.#channels) if (channel !== undefined) count++;
+    return count;
+  }
+
+  info(): ConnectionInfo {
+    const { clientProperties, authMechanism } = this.#session!;
+    const providedName = clientProperties.get("connection_name");
+    return {
+      name: this.name,
+      userProvidedName: providedName?.type === "S" ? providedName.value.toString() : undefined,
+      user: this.user.name,
+      vhost: this.vhost.name,
+      peerHost: this.#peer.address,
+      peerPort: this.#peer.port,
+      host: this.#peer.localAddress,
+      port: this.#peer.localPort,
+      protocol: "AMQP 0-9-1",
+      authMechanism,
+      state: this.#isBlocked ? "blocked" : "running",
+      clientProperties,
+      channels: this.channelCount,
+      channelMax: this.#handshake.channelMax,
+      frameMax: this.#handshake.frameMax,
+      timeout: this.#handshake.heartbeat,
+      connectedAt: this.#connectedAtMs,
+    };
   }
 
   /** Whether the client wants to be told when a consumer ends by itself. */
@@ -233,7 +278,7 @@ export class Connection implements FrameHandler, Publisher {
       // Without the capability a client takes a closed socket for a refusal [RabbitMQ].
       this.host.log.warn(
         { peer: this.peer, user: reply.userName },
-        "login refused: wrong user name or password",
+        `login refused: ${reply.reason}`,
       );
       if (reply.error === undefined) this.#end();
       else this.#close(reply.error, 0);
@@ -277,6 +322,7 @@ export class Connection implements FrameHandler, Publisher {
     this.#session = result;
     this.#state = "running";
     this.#timer?.cancel();
+    this.host.connections.add(this);
     this.output.method(0, "connection.open-ok", { knownHosts: "" });
     const { user, vhost } = result;
     this.host.log.info(
@@ -294,6 +340,7 @@ export class Connection implements FrameHandler, Publisher {
         { method: NO_METHOD },
       );
     }
+    this.host.connections.checkNewChannel(this.host.users.find(this.user.name) ?? this.user);
     this.#channels[number] = new Channel(number, this, this.vhost);
     this.output.method(number, "channel.open-ok", { channelId: Buffer.alloc(0) });
     this.writer.grew();
@@ -342,11 +389,13 @@ export class Connection implements FrameHandler, Publisher {
 
   /** Nothing is read until there is room again; a client that can be told is told. */
   blocked(reason: string): void {
+    this.#isBlocked = true;
     this.writer.stall();
     this.#tellBlocked("connection.blocked", { reason });
   }
 
   unblocked(): void {
+    this.#isBlocked = false;
     this.writer.unstall();
     this.#tellBlocked("connection.unblocked", {});
   }
@@ -443,6 +492,7 @@ export class Connection implements FrameHandler, Publisher {
   #release(): void {
     this.#heartbeat?.stop();
     this.host.alarm.forget(this);
+    if (this.#session !== undefined) this.host.connections.remove(this);
     // All of them first: none may take what another gives back.
     for (const channel of this.#channels) channel?.cancelAll();
     for (const channel of this.#channels) {

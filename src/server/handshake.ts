@@ -8,6 +8,7 @@
 import { AmqpError } from "../amqp/errors.ts";
 import type { FieldTable } from "../amqp/field-table.ts";
 import { type Method, type MethodArguments, methods } from "../amqp/methods.ts";
+import type { Access } from "../broker/access.ts";
 import type { Host } from "../broker/host.ts";
 import type { User } from "../broker/users.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
@@ -32,6 +33,8 @@ export function protocolHeader(header: Buffer): Buffer | undefined {
 export interface HandshakeResult {
   readonly user: User;
   readonly vhost: VirtualHost;
+  readonly access: Access;
+  readonly authMechanism: string;
   readonly clientProperties: FieldTable;
   /** Whether the client wants basic.cancel from the server. */
   readonly notifiesCancel: boolean;
@@ -44,19 +47,25 @@ export type HandshakeReply =
   | { name: "tuned"; frameMax: number; heartbeat: number }
   | { name: "opened"; result: HandshakeResult }
   /** Without `error` the client would not understand one. */
-  | { name: "refused"; userName: string; error: AmqpError | undefined };
+  | { name: "refused"; userName: string; reason: string; error: AmqpError | undefined };
 
 export class Handshake {
   readonly #host: Host;
+  readonly #isLoopback: boolean;
   /** As RabbitMQ names the states in its texts. */
   state: "starting" | "tuning" | "opening" | "running" = "starting";
   frameMax = INITIAL_FRAME_MAX;
   channelMax: number;
+  /** In seconds, as the client has chosen; 0 is none. */
+  heartbeat = 0;
   #user: User | undefined;
+  #mechanism = "";
   #clientProperties: FieldTable = new Map();
 
-  constructor(host: Host) {
+  /** `isLoopback` tells whether the client is on this machine. */
+  constructor(host: Host, isLoopback: boolean) {
     this.#host = host;
+    this.#isLoopback = isLoopback;
     this.channelMax = host.settings.channelMax;
   }
 
@@ -93,22 +102,27 @@ export class Handshake {
     this.#clientProperties = args.clientProperties;
     const credentials = mechanism(args.response);
     const user = this.#host.users.authenticate(credentials.userName, credentials.password);
-    if (user === undefined) return this.#refuse(credentials, args.mechanism);
+    this.#mechanism = args.mechanism;
+    if (user === undefined) return this.#refuse(credentials, "wrong user name or password");
+    if (!this.#isLoopback && this.#host.settings.loopbackUsers.includes(user.name))
+      return this.#refuse(credentials, `user '${user.name}' can only connect via localhost`);
     this.#user = user;
     this.state = "tuning";
     const { channelMax, frameMax, heartbeat } = this.#host.settings;
     return { name: "connection.tune", arguments: { channelMax, frameMax, heartbeat } };
   }
 
-  #refuse(credentials: Credentials, mechanism: string): HandshakeReply {
+  /** The client does not hear the reason: it might be a stranger. */
+  #refuse(credentials: Credentials, reason: string): HandshakeReply {
     const understands = hasCapability(this.#clientProperties, "authentication_failure_close");
     const error = new AmqpError(
       "ACCESS_REFUSED",
-      `Login was refused using authentication mechanism ${mechanism}. For details see the broker logfile.`,
+      `Login was refused using authentication mechanism ${this.#mechanism}. For details see the broker logfile.`,
     );
     return {
       name: "refused",
       userName: credentials.userName,
+      reason,
       error: understands ? error : undefined,
     };
   }
@@ -130,22 +144,52 @@ export class Handshake {
     }
     this.channelMax = channelMax;
     this.frameMax = frameMax;
+    this.heartbeat = heartbeat;
     this.state = "opening";
     return { name: "tuned", frameMax, heartbeat };
   }
 
   #open({ virtualHost }: MethodArguments<"connection.open">): HandshakeReply {
-    const vhost = this.#host.virtualHost(virtualHost);
+    const { virtualHosts, permissions, connections } = this.#host;
+    connections.checkNode();
+    const vhost = virtualHosts.find(virtualHost);
     if (vhost === undefined) throw new AmqpError("NOT_ALLOWED", `vhost ${virtualHost} not found`);
+    const user = this.#currentUser();
+    connections.checkNew(user, vhost);
+    const access = permissions.access(user.name, vhost.name);
+    if (access.permissions === undefined) throw refused(user, vhost);
     this.state = "running";
     const clientProperties = this.#clientProperties;
     const notifiesCancel = hasCapability(clientProperties, "consumer_cancel_notify");
     const notifiesBlocked = hasCapability(clientProperties, "connection.blocked");
     return {
       name: "opened",
-      result: { user: this.#user!, vhost, clientProperties, notifiesCancel, notifiesBlocked },
+      result: {
+        user,
+        vhost,
+        access,
+        authMechanism: this.#mechanism,
+        clientProperties,
+        notifiesCancel,
+        notifiesBlocked,
+      },
     };
   }
+
+  /** The user who has logged in, as it is now: an administrator may have been at it meanwhile. */
+  #currentUser(): User {
+    const { name } = this.#user!;
+    const user = this.#host.users.find(name);
+    if (user === undefined) throw new AmqpError("CONNECTION_FORCED", `user '${name}' is deleted`);
+    return user;
+  }
+}
+
+function refused(user: User, vhost: VirtualHost): AmqpError {
+  return new AmqpError(
+    "NOT_ALLOWED",
+    `access to vhost '${vhost.name}' refused for user '${user.name}'`,
+  );
 }
 
 /** RabbitMQ names its own tune in the close, not the client's answer. */

@@ -19,6 +19,8 @@ import type { Queue } from "../queue/queue.ts";
 import type { TurnTask } from "../turn.ts";
 import type { Channel } from "./channel.ts";
 
+type Exchange = Publication["exchange"];
+
 /** Exchange and routing key, two shortstrs. */
 const ROUTING_BYTES_MAX = 512;
 const NO_QUEUES: readonly Queue[] = [];
@@ -55,6 +57,9 @@ export class Publishing implements TurnTask {
   readonly #vhost: VirtualHost;
   readonly #publication = new Publication();
   readonly #last = new LastRouting();
+  /** The exchange that the user was last found to be allowed to write to, and at which generation. */
+  #writable: Exchange | undefined;
+  #writableAt = -1;
 
   #confirming = false;
   /** Publishes since confirm.select: the number of the last one. */
@@ -133,14 +138,33 @@ export class Publishing implements TurnTask {
     const name = decodeUtf8(routingBuffer, routingStart + 1, routingKeyAt);
     publication.routingKey = decodeUtf8(routingBuffer, routingKeyAt + 1, routingEnd);
     this.#last.length = -1;
-    publication.exchange = this.#vhost.exchanges.get(name);
-    if (publication.exchange.internal) {
+    publication.exchange = this.#writableExchange(name);
+    this.#checkTopic(publication.exchange, publication.routingKey);
+    this.#last.keep(content, this.#vhost.generation);
+  }
+
+  /** Of an exchange that may not be written to nobody hears whether it exists. */
+  #writableExchange(name: string): Exchange {
+    const { exchanges, generation } = this.#vhost;
+    const known = exchanges.find(name);
+    if (known !== undefined && known === this.#writable && generation === this.#writableAt)
+      return known;
+    this.#channel.access.check("write", "exchange", name);
+    const exchange = exchanges.get(name);
+    if (exchange.internal) {
       throw new AmqpError(
         "ACCESS_REFUSED",
         `cannot publish to internal ${exchangeIn(this.#vhost.name, name)}`,
       );
     }
-    this.#last.keep(content, this.#vhost.generation);
+    this.#writable = exchange;
+    this.#writableAt = generation;
+    return exchange;
+  }
+
+  #checkTopic(exchange: Exchange, routingKey: string): void {
+    if (exchange.type.name === "topic")
+      this.#channel.access.checkTopic("write", exchange.name, routingKey);
   }
 
   #readProperties(publication: Publication): void {
@@ -164,7 +188,11 @@ export class Publishing implements TurnTask {
 
   #route(publication: Publication): readonly Queue[] {
     const last = this.#last;
-    if (publication.properties.hasSenderSelectedKeys) return this.#vhost.route(publication);
+    if (publication.properties.hasSenderSelectedKeys) {
+      const routingKeys = publication.takeRoutingKeys();
+      for (const routingKey of routingKeys) this.#checkTopic(publication.exchange, routingKey);
+      return this.#vhost.route(publication, routingKeys);
+    }
     if (last.queues !== undefined) return last.queues;
     const queues = this.#vhost.route(publication);
     if (publication.exchange.routesByKeyAlone)

@@ -5,6 +5,7 @@ import type { MethodArguments } from "../amqp/methods.ts";
 import { queueIn, stripLineEnds } from "../broker/names.ts";
 import { isReplyQueue, REPLY_QUEUE } from "../broker/reply-queue.ts";
 import type { Queue } from "../queue/queue.ts";
+import { checkBinding } from "./binding.ts";
 import type { Channel } from "./channel.ts";
 import type { ChannelMethodName, HandlersOf } from "./handlers.ts";
 
@@ -55,28 +56,26 @@ export const queueHandlers: HandlersOf<Extract<ChannelMethodName, `queue.${strin
       declared(channel, queue, args.noWait);
       return;
     }
-    declared(channel, vhost.declareQueue({ ...args, name: args.queue }, connection), args.noWait);
+    const declaration = { ...args, name: args.queue };
+    declared(channel, vhost.declareQueue(declaration, connection, channel.access), args.noWait);
   },
 
   "queue.bind": (channel, args) => {
     const name = channel.queueName(args.queue);
+    const key = bindingKey(args.queue, args.routingKey, name);
+    checkBinding(channel, "queue", name, args.exchange, key);
     checkNotVolatile(name);
     channel.vhost.exchanges.named(args.exchange);
-    const queue = channel.queue(name);
-    channel.vhost.bindQueue(
-      queue,
-      args.exchange,
-      bindingKey(args.queue, args.routingKey, name),
-      args.arguments,
-    );
+    channel.vhost.bindQueue(channel.queue(name), args.exchange, key, args.arguments);
     if (!args.noWait) channel.reply("queue.bind-ok", {});
   },
 
   "queue.unbind": (channel, args) => {
     const name = channel.queueName(args.queue);
+    const key = bindingKey(args.queue, args.routingKey, name);
+    checkBinding(channel, "queue", name, args.exchange, key);
     checkNotVolatile(name);
     const { exchanges, queues } = channel.vhost;
-    const key = bindingKey(args.queue, args.routingKey, name);
     const queue = queues.find(name);
     // Neither has to exist, and nobody asks whose queue it is when there is no binding.
     if (queue !== undefined && exchanges.isBound(args.exchange, queue, key, args.arguments)) {
@@ -87,13 +86,15 @@ export const queueHandlers: HandlersOf<Extract<ChannelMethodName, `queue.${strin
   },
 
   "queue.purge": (channel, { queue, noWait }) => {
-    const messageCount = channel.queue(queue).purge();
+    const messageCount = channel.readableQueue(queue).purge();
     if (!noWait) channel.reply("queue.purge-ok", { messageCount });
   },
 
   "queue.delete": (channel, args) => {
     const { vhost, connection } = channel;
-    const queue = vhost.queues.find(channel.queueName(args.queue));
+    const name = channel.queueName(args.queue);
+    channel.access.check("configure", "queue", name);
+    const queue = vhost.queues.find(name);
     let messageCount = 0;
     if (queue !== undefined) {
       vhost.queues.checkAccess(queue, connection);

@@ -5,6 +5,7 @@
  */
 
 import { type FieldTable, longstr } from "../amqp/field-table.ts";
+import { NODE_NAME } from "../broker/host.ts";
 import { version } from "../config.ts";
 
 /** The RabbitMQ whose behaviour clients will meet. */
@@ -28,7 +29,7 @@ export function serverProperties(): FieldTable {
       "capabilities",
       { type: "F", value: new Map(capabilities.map((name) => [name, { type: "t", value: true }])) },
     ],
-    ["cluster_name", longstr("rabbit@localhost")],
+    ["cluster_name", longstr(NODE_NAME)],
     ["copyright", longstr("Copyright (c) the Leveret authors")],
     ["information", longstr(`Leveret ${version}, licensed under the Apache License 2.0`)],
     ["platform", longstr(`Node.js ${process.version}`)],

@@ -18,6 +18,7 @@ import {
   readdirSync,
   readSync,
   renameSync,
+  rmSync,
   statfsSync,
   unlinkSync,
   writeSync,
@@ -50,6 +51,8 @@ export interface Disk {
   freeBytes(): number;
   /** A folder in this one; made when there is none. */
   subfolder(name: string): Disk;
+  /** Removes a folder in this one with the files in it, durably; it need not be there. */
+  removeSubfolder(name: string): void;
 }
 
 /** Read and write, made when missing, never cut. */
@@ -138,6 +141,11 @@ export class FileDisk implements Disk {
     const folder = new FileDisk(join(this.folder, name));
     if (isNew) this.syncFolder();
     return folder;
+  }
+
+  removeSubfolder(name: string): void {
+    rmSync(join(this.folder, name), { recursive: true, force: true });
+    this.syncFolder();
   }
 
   freeBytes(): number {

@@ -40,6 +40,11 @@ export class DurableStore implements MessageStore {
     return position < POSITION_BASE ? this.#memory : this.#journal;
   }
 
+  close(): void {
+    this.#journal.close();
+    this.#memory.close();
+  }
+
   delivered(position: number, holder: Holder): void {
     if (holder.persists && position >= POSITION_BASE)
       this.#journal.noteDelivered(holder.id, position);

@@ -98,6 +98,7 @@ export class Journal implements TurnTask {
   /** Whether one of those that have been was delivered since the last flush, and that has not been noted before. */
   #deliversWritten = false;
   #scheduled = false;
+  #closed = false;
   /** Whether there is something to flush when the sync that runs has ended. */
   #deferred = false;
   #place: { buffer: Buffer; view: DataView; offset: number } | undefined;
@@ -331,6 +332,7 @@ export class Journal implements TurnTask {
 
   /** As `MessageStore.release`; what a durable queue settles is remembered in the log. */
   release(position: number, holder: Holder): void {
+    if (this.#closed) return;
     // What was lost does not move with the rest of its segment.
     if (this.#lost.size > 0 && this.#lost.has(position) && !this.#isThere(position)) return;
     const queueId = holder.persists ? holder.id : 0;
@@ -377,6 +379,8 @@ export class Journal implements TurnTask {
   endTurn(): void {
     this.#scheduled = false;
     this.#home.pool.endTurn();
+    // The numbers of its files may be those of others by now.
+    if (this.#closed) return;
     this.#deferred = this.#mayWait();
     if (!this.#deferred) this.flush();
   }
@@ -542,7 +546,11 @@ export class Journal implements TurnTask {
     this.flush();
     this.#writer.syncNow();
     this.#sayAllIsSafe();
-    for (const segment of this.#segments) segment.closeFile();
+    this.#closed = true;
+    for (const segment of this.#segments) {
+      segment.closeFile();
+      segment.dispose();
+    }
   }
 
   /** A last block without records, which says of all before it that they are on the disk: a restart need not read them. */

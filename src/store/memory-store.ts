@@ -112,6 +112,7 @@ export class MemoryStore implements MessageStore {
   #nextNumber = 0;
   #listeners: FlushListener[] = [];
   #scheduled = false;
+  #closed = false;
   readonly #place: { buffer: Buffer; view: DataView; offset: number };
 
   constructor(options: MemoryStoreOptions) {
@@ -226,7 +227,13 @@ export class MemoryStore implements MessageStore {
     return true;
   }
 
+  close(): void {
+    this.#closed = true;
+    for (const segment of this.#segments.values()) segment.remove();
+  }
+
   release(position: number): void {
+    if (this.#closed) return;
     const segment = this.#find(position);
     const ordinal = this.#ordinal;
     if (!segment.letGo(ordinal, 0)) return;

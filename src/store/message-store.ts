@@ -54,4 +54,7 @@ export interface MessageStore {
    * appended so far is safe; never within the call.
    */
   afterFlush(listener: FlushListener, durable: boolean): void;
+
+  /** Makes everything safe and lets go of files and memory. After that only releases are allowed, and do nothing. */
+  close(): void;
 }

@@ -18,6 +18,7 @@ import {
   type Options,
 } from "amqplib";
 import { afterAll, onTestFinished, TestRunner } from "vitest";
+import type { Broker } from "../../src/index.ts";
 
 /** How long a test waits for something the broker owes it, before it says what is missing. */
 export const DEADLINE_MS = 5_000;
@@ -45,14 +46,9 @@ export interface ConnectOptions {
 // ---------------------------------------------------------------------------------------------------
 // The broker under test
 
-interface Embedded {
-  url: string;
-  close(): Promise<void>;
-}
+let embedded: Promise<Broker> | undefined;
 
-let embedded: Promise<Embedded> | undefined;
-
-async function startEmbedded(): Promise<Embedded> {
+async function startEmbedded(): Promise<Broker> {
   const { Broker } = await import("../../src/index.ts");
   return Broker.start({ port: 0 });
 }
@@ -61,8 +57,13 @@ async function startEmbedded(): Promise<Embedded> {
 export async function brokerUrl(): Promise<string> {
   const { BROKER_URL: given } = process.env;
   if (given !== undefined && given !== "") return given;
+  return (await embeddedBroker()).url;
+}
+
+/** The embedded broker itself, for what clients cannot ask for; only where BROKER_URL names no other. */
+export function embeddedBroker(): Promise<Broker> {
   embedded ??= startEmbedded();
-  return (await embedded).url;
+  return embedded;
 }
 
 /** True when the broker under test calls itself a RabbitMQ older than 4. */

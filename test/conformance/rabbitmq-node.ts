@@ -18,6 +18,15 @@ const SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const START_DEADLINE_MS = 60_000;
 const STOP_DEADLINE_MS = 20_000;
 
+/** The management API for what only an administrator can do, and the exchange types that come with RabbitMQ. */
+const PLUGINS = [
+  "rabbitmq_management",
+  "rabbitmq_consistent_hash_exchange",
+  "rabbitmq_random_exchange",
+  "rabbitmq_recent_history_exchange",
+  "rabbitmq_sharding",
+];
+
 /** Vitest calls this before the first test file, and what it returns after the last. */
 export async function setup(): Promise<(() => Promise<void>) | undefined> {
   const { CONFORMANCE_BROKER: wanted } = process.env;
@@ -28,8 +37,9 @@ export async function setup(): Promise<(() => Promise<void>) | undefined> {
     throw new Error(`${SERVER} is missing: install Debian's rabbitmq-server`);
 
   const folder = await mkdtemp(join(tmpdir(), "conformance-rabbitmq-"));
-  const [amqpPort, distPort, epmdPort] = await freePorts();
-  const environment = await prepare(folder, { amqpPort, distPort, epmdPort });
+  const ports = await freePorts();
+  const { amqpPort, managementPort, epmdPort } = ports;
+  const environment = await prepare(folder, ports);
   const epmd = start("epmd", ["-port", String(epmdPort), "-address", "127.0.0.1"], environment);
   await untilAccepts(epmd, epmdPort, async () => "epmd does not start");
   const server = start(SERVER, [], environment);
@@ -40,24 +50,34 @@ export async function setup(): Promise<(() => Promise<void>) | undefined> {
   };
   try {
     await untilAccepts(server, amqpPort, () => lastLog(folder));
+    await untilAccepts(server, managementPort, () => lastLog(folder));
   } catch (error) {
     await stopAll();
     throw error;
   }
-  Object.assign(process.env, { BROKER_URL: `amqp://guest:guest@127.0.0.1:${amqpPort}` });
+  Object.assign(process.env, {
+    BROKER_URL: `amqp://guest:guest@127.0.0.1:${amqpPort}`,
+    MANAGEMENT_URL: `http://guest:guest@127.0.0.1:${managementPort}`,
+  });
   return stopAll;
 }
 
 interface Ports {
   amqpPort: number;
+  managementPort: number;
   distPort: number;
   epmdPort: number;
 }
 
 async function prepare(folder: string, ports: Ports): Promise<NodeJS.ProcessEnv> {
   await mkdir(join(folder, "log"));
-  await writeFile(join(folder, "rabbitmq.conf"), "log.console = false\n");
-  await writeFile(join(folder, "enabled_plugins"), "[].\n");
+  const settings = [
+    "log.console = false",
+    "management.tcp.ip = 127.0.0.1",
+    `management.tcp.port = ${ports.managementPort}`,
+  ];
+  await writeFile(join(folder, "rabbitmq.conf"), `${settings.join("\n")}\n`);
+  await writeFile(join(folder, "enabled_plugins"), `[${PLUGINS.join()}].\n`);
   const { PATH } = process.env;
   return {
     PATH,
@@ -133,9 +153,9 @@ async function lastLog(folder: string): Promise<string> {
   return (await readFile(join(folder, "log", file), "utf8")).slice(-2_000);
 }
 
-async function freePorts(): Promise<[number, number, number]> {
-  // All three are held at once, so that no two are the same.
-  const servers = [createServer(), createServer(), createServer()];
+async function freePorts(): Promise<Ports> {
+  // All are held at once, so that no two are the same.
+  const servers = [createServer(), createServer(), createServer(), createServer()];
   const ports: number[] = [];
   for (const server of servers) {
     server.listen(0, "127.0.0.1");
@@ -147,5 +167,6 @@ async function freePorts(): Promise<[number, number, number]> {
     server.close();
     await once(server, "close");
   }
-  return ports as [number, number, number];
+  const [amqpPort, managementPort, distPort, epmdPort] = ports as [number, number, number, number];
+  return { amqpPort, managementPort, distPort, epmdPort };
 }

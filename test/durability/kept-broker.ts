@@ -42,9 +42,14 @@ export class KeptBroker {
     return kept;
   }
 
-  async connection(): Promise<ChannelModel> {
+  /** The one that runs now. */
+  get broker(): Broker {
     if (this.#broker === undefined) throw new Error("the broker is stopped");
-    const connection = await connect(this.#broker.url, { noDelay: true });
+    return this.#broker;
+  }
+
+  async connection(): Promise<ChannelModel> {
+    const connection = await connect(this.broker.url, { noDelay: true });
     connection.on("error", () => undefined);
     onTestFinished(async () => {
       await connection.close().catch(() => undefined);

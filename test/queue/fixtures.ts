@@ -55,6 +55,10 @@ class CountingStore implements MessageStore {
 
   delivered(): void {}
 
+  close(): void {
+    this.#store.close();
+  }
+
   afterFlush(listener: FlushListener): void {
     this.#store.afterFlush(listener);
   }

@@ -196,6 +196,10 @@ export class SimulatedDisk implements Disk {
     throw new Error("a simulated disk has one folder");
   }
 
+  removeSubfolder(): void {
+    throw new Error("a simulated disk has one folder");
+  }
+
   freeBytes(): number {
     return this.capacityBytes - this.usedBytes;
   }

@@ -1,0 +1,84 @@
+/**
+ * What is common to the registries of users, permissions and virtual hosts: how they refuse, and how their changes are
+ * written down.
+ *
+ * A change counts for clients at once and is on the disk when the turn ends.
+ */
+
+export type AdministrationErrorCode = "NOT_FOUND" | "ALREADY_EXISTS" | "INVALID" | "PROTECTED";
+
+/** A request of an administrator that cannot be met; the message says which and why. */
+export class AdministrationError extends Error {
+  override readonly name = "AdministrationError";
+  readonly code: AdministrationErrorCode;
+
+  constructor(code: AdministrationErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** Entries of the log of the topology, beside those of what virtual hosts contain (topology.ts). */
+export type AdministrationEntry =
+  /** The default user and virtual host have been made: they are not made again, whoever deletes them. */
+  | { op: "defaults" }
+  | {
+      op: "user";
+      name: string;
+      /** base64; empty when the user has no password. */
+      passwordHash: string;
+      hashingAlgorithm: string;
+      tags: readonly string[];
+      limits: Limits;
+    }
+  | { op: "delete-user"; name: string }
+  | {
+      op: "vhost";
+      vhost: string;
+      description: string;
+      tags: readonly string[];
+      defaultQueueType?: string;
+      protectedFromDeletion: boolean;
+      limits: Limits;
+    }
+  | { op: "delete-vhost"; vhost: string }
+  | {
+      op: "permission";
+      user: string;
+      vhost: string;
+      configure: string;
+      write: string;
+      read: string;
+    }
+  | { op: "clear-permission"; user: string; vhost: string }
+  | {
+      op: "topic-permission";
+      user: string;
+      vhost: string;
+      exchange: string;
+      write: string;
+      read: string;
+    }
+  | { op: "clear-topic-permission"; user: string; vhost: string; exchange: string };
+
+type Limits = Readonly<Record<string, number>>;
+
+export type RecordAdministration = (entry: AdministrationEntry) => void;
+
+/** A name of a user or virtual host goes over the wire as a shortstr. */
+export function checkName(what: string, name: string, bytesMax: number): void {
+  const bytes = Buffer.byteLength(name);
+  if (bytes === 0 || bytes > bytesMax) {
+    throw new AdministrationError(
+      "INVALID",
+      `the name of a ${what} has 1 to ${bytesMax} bytes, this one ${bytes}`,
+    );
+  }
+}
+
+export function checkTags(tags: readonly string[]): void {
+  for (const tag of tags) {
+    if (typeof tag !== "string" || tag === "")
+      throw new AdministrationError("INVALID", "a tag is a text and not empty");
+  }
+}

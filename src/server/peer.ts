@@ -1,0 +1,40 @@
+/** The two ends of a client's connection, as addresses. */
+
+import type { Socket } from "node:net";
+
+export interface Peer {
+  /** The client's end. */
+  readonly address: string;
+  readonly port: number;
+  /** The broker's end. */
+  readonly localAddress: string;
+  readonly localPort: number;
+}
+
+/** IPv4 addresses as such, also on a socket for both families. */
+export function peerOf(socket: Socket): Peer {
+  return {
+    address: plain(socket.remoteAddress),
+    port: socket.remotePort ?? 0,
+    localAddress: plain(socket.localAddress),
+    localPort: socket.localPort ?? 0,
+  };
+}
+
+function plain(address: string | undefined): string {
+  return address?.replace(/^::ffff:(?=\d+\.)/, "") ?? "unknown";
+}
+
+/** `127.0.0.1:50123 -> 127.0.0.1:5672` [RabbitMQ: the name of a connection] */
+export function connectionName({ address, port, localAddress, localPort }: Peer): string {
+  return `${endpoint(address, port)} -> ${endpoint(localAddress, localPort)}`;
+}
+
+export function endpoint(address: string, port: number): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** Whether the client is on this machine. */
+export function isLoopback({ address }: Peer): boolean {
+  return address === "::1" || address.startsWith("127.");
+}
