@@ -3,6 +3,7 @@
  * them is on disk.
  */
 
+import { AmqpError } from "../amqp/errors.ts";
 import type { Clock, Timer } from "../clock.ts";
 import type { Settings } from "../config.ts";
 import type { Log } from "../log.ts";
@@ -15,7 +16,7 @@ import { MemoryStore } from "../store/memory-store.ts";
 import type { MessageStore } from "../store/message-store.ts";
 import { Turn } from "../turn.ts";
 import { Alarm } from "./alarm.ts";
-import type { TopologyEntry } from "./topology.ts";
+import type { TopologyEntry, TopologyRecorder } from "./topology.ts";
 import { Users } from "./users.ts";
 import { VirtualHost } from "./vhost.ts";
 
@@ -101,12 +102,29 @@ export class Host {
     this.#vhosts.set(name, vhost);
     for (const entry of entries) if (entry.vhost === name) vhost.restore(entry);
     const topology = this.#topology;
-    if (topology !== undefined) vhost.recordTo({ record: (entry) => topology.append(entry) });
+    if (topology !== undefined) vhost.recordTo(this.#recorder(topology));
     if (recovery === undefined) return;
     this.#journals.set(name, recovery.journal);
     for (const damage of recovery.damage) this.#report(name, damage);
     const messages = vhost.recover(recovery.forEachMessage);
     if (messages > 0) log.info({ vhost: name, messages }, "messages are back from the journal");
+  }
+
+  /** What cannot be written is refused, to whoever asks for it and to nobody else. */
+  #recorder(topology: EntryLog<TopologyEntry>): TopologyRecorder {
+    return {
+      record: (entry) => {
+        try {
+          topology.append(entry);
+        } catch (error) {
+          throw new AmqpError(
+            "INTERNAL_ERROR",
+            `the disk does not take the change: ${(error as Error).message}`,
+          );
+        }
+      },
+      note: (entry) => topology.defer(entry),
+    };
   }
 
   #recoverJournal(disk: Disk, vhost: string): ReturnType<typeof recoverJournal> {
@@ -146,6 +164,7 @@ export class Host {
   #watchSpace(disk: Disk): void {
     this.#lowOnSpace = disk.freeBytes() < this.settings.diskFreeLimit;
     this.#checkSpace();
+    this.#topology?.retry();
     this.#spaceTimer = this.clock.setTimer(SPACE_CHECK_MS, () => this.#watchSpace(disk));
   }
 

@@ -66,13 +66,16 @@ export class VirtualHost implements QueueOwner {
     this.clock = context.clock;
     this.#log = context.log;
     this.#turn = context.turn;
-    const record = (entry: TopologyEntry): void => this.#recorder.record(entry);
+    const recorder: TopologyRecorder = {
+      record: (entry) => this.#recorder.record(entry),
+      note: (entry) => this.#recorder.note(entry),
+    };
     this.queues = new Queues(
       name,
       { store: context.store, clock: context.clock, owner: this },
-      record,
+      recorder,
     );
-    this.exchanges = new Exchanges(name, (queue) => this.queues.reach(queue), record);
+    this.exchanges = new Exchanges(name, (queue) => this.queues.reach(queue), recorder);
   }
 
   /** From now on changes of what is durable are told. */
@@ -82,7 +85,12 @@ export class VirtualHost implements QueueOwner {
 
   /** Makes what an entry of the log says; what it refers to may have gone with a later entry. */
   restore(entry: TopologyEntry): void {
-    restoreEntry(this.exchanges, this.queues, entry, (queue) => void this.#removeQueue(queue));
+    restoreEntry(
+      this.exchanges,
+      this.queues,
+      entry,
+      (queue) => void this.#removeQueue(queue, true),
+    );
   }
 
   /** Entries that say all that is durable now. */
@@ -142,7 +150,7 @@ export class VirtualHost implements QueueOwner {
     if (ifUnused && queue.consumerCount > 0) {
       throw new AmqpError("PRECONDITION_FAILED", `${queueIn(this.name, queue.name)} in use`);
     }
-    return this.#removeQueue(queue);
+    return this.#removeQueue(queue, false);
   }
 
   #checkNoConditions(queue: Queue, ifUnused: boolean, ifEmpty: boolean): void {
@@ -154,9 +162,9 @@ export class VirtualHost implements QueueOwner {
     );
   }
 
-  #removeQueue(queue: Queue): number {
+  #removeQueue(queue: Queue, ofItself: boolean): number {
     const { readyCount } = queue;
-    this.queues.remove(queue);
+    this.queues.remove(queue, ofItself);
     this.exchanges.forget(queue);
     queue.delete();
     return readyCount;
@@ -168,11 +176,11 @@ export class VirtualHost implements QueueOwner {
 
   /** A connection has ended: its exclusive queues go. */
   connectionClosed(connection: object): void {
-    for (const queue of this.queues.takeExclusive(connection)) this.#removeQueue(queue);
+    for (const queue of this.queues.takeExclusive(connection)) this.#removeQueue(queue, true);
   }
 
   queueUnused(queue: Queue): void {
-    if (!queue.deleted) this.#removeQueue(queue);
+    if (!queue.deleted) this.#removeQueue(queue, true);
   }
 
   /** The queues that a message goes to, each once. The array is not to be changed or kept. */
