@@ -31,6 +31,8 @@ export class Writer implements TurnTask {
   readonly #onDrained: () => void;
   #scheduled = false;
   #holds = 0;
+  /** Whether the stream ends behind what has been said. */
+  #ending = false;
 
   constructor(stream: Duplex, turn: Turn, frameMax: number, onDrained: () => void) {
     this.#stream = stream;
@@ -52,7 +54,13 @@ export class Writer implements TurnTask {
   endTurn(): void {
     this.#scheduled = false;
     // What the client has not taken yet is followed by the rest when it has: a slow client costs no slab a turn.
-    if (this.#stream.writableLength === 0) this.#flushUnlessHeld();
+    if (this.#ending || this.#stream.writableLength === 0) this.#flushUnlessHeld();
+  }
+
+  /** Ends the stream when all that has been said is written: not before it is true, here too. */
+  end(): void {
+    this.#ending = true;
+    this.grew();
   }
 
   /** Whether the client is not read from. */
@@ -82,7 +90,9 @@ export class Writer implements TurnTask {
   }
 
   #flushUnlessHeld(): void {
-    if (this.#holds === 0) this.flushAll();
+    if (this.#holds > 0) return;
+    this.flushAll();
+    if (this.#ending) this.#stream.end();
   }
 
   /** Hands everything said so far to the stream. */
