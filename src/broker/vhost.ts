@@ -103,17 +103,24 @@ export class VirtualHost implements QueueOwner {
   /** Gives queues back what they held before the restart, and returns how much; what was a deleted queue's is let go. */
   recover(forEachMessage: (receive: ReceiveMessage) => void): number {
     const byId = new Map([...this.queues.all()].map((queue) => [queue.id, queue]));
+    const orphans: { position: number; id: number }[] = [];
     let count = 0;
     forEachMessage((id, position, label, delivered) => {
       const queue = byId.get(id);
       if (queue === undefined) {
-        this.store.release(position, { id, persists: true });
+        orphans.push({ position, id });
         return;
       }
       const bits = (label % LABEL_PRIORITY) | (delivered ? REDELIVERED : 0);
       queue.recover(position, bits >>> 0, Math.floor(label / LABEL_PRIORITY));
       count++;
     });
+    // Not while the store goes through its messages.
+    for (const { position, id } of orphans) {
+      // A crash can take a queue's declaration and leave its messages: no later queue may find them.
+      this.queues.reserveIds(id + 1);
+      this.store.release(position, { id, persists: true });
+    }
     for (const queue of byId.values()) queue.dispatch();
     return count;
   }
