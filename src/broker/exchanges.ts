@@ -13,7 +13,13 @@ import { exchangeTypes } from "../exchange/types.ts";
 import { checkEquivalence, inequivalent } from "../queue/settings.ts";
 import type { Access } from "./access.ts";
 import { checkReservedPrefix, exchangeIn, stripLineEnds } from "./names.ts";
-import { type BindingEnds, bindingEntry, exchangeEntry, type TopologyEntry } from "./topology.ts";
+import {
+  type BindingEnds,
+  bindingEntry,
+  exchangeEntry,
+  type TopologyEntry,
+  type TopologyRecorder,
+} from "./topology.ts";
 
 export interface ExchangeDeclaration {
   readonly name: string;
@@ -61,18 +67,18 @@ export class Exchanges {
   /** The exchanges in which a destination is bound, so that its end needs no search through all of them. */
   readonly #sources = new Map<Destination, Set<Exchange>>();
 
-  readonly #record: (entry: TopologyEntry) => void;
+  readonly #recorder: TopologyRecorder;
   /** Throws when there must not be one more. */
   readonly #checkNew: (name: string) => void;
 
   constructor(
     vhost: string,
     findQueue: (name: string) => Destination | undefined,
-    record: (entry: TopologyEntry) => void,
+    recorder: TopologyRecorder,
     checkNew: (name: string) => void,
   ) {
     this.#vhost = vhost;
-    this.#record = record;
+    this.#recorder = recorder;
     this.#checkNew = checkNew;
     const spec = {
       durable: true,
@@ -138,9 +144,9 @@ export class Exchanges {
     }
     if (access !== undefined) this.#checkNew(name);
     const exchange = new Exchange({ ...declaration, name, type, alternateExchange });
+    if (exchange.durable) this.#recorder.record(exchangeEntry(this.#vhost, exchange));
     this.#byName.set(name, exchange);
     this.generation++;
-    if (exchange.durable) this.#record(exchangeEntry(this.#vhost, exchange));
     return exchange;
   }
 
@@ -191,13 +197,17 @@ export class Exchanges {
     if (ifUnused && !exchange.isUnused) {
       throw new AmqpError("PRECONDITION_FAILED", `${exchangeIn(this.#vhost, name)} in use`);
     }
-    this.#remove(exchange);
+    this.#remove(exchange, "record");
   }
 
-  #remove(exchange: Exchange): void {
+  #remove(exchange: Exchange, how: keyof TopologyRecorder): void {
+    const entry: TopologyEntry = {
+      op: "delete-exchange",
+      vhost: this.#vhost,
+      name: exchange.name,
+    };
+    if (exchange.durable) this.#recorder[how](entry);
     this.#byName.delete(exchange.name);
-    if (exchange.durable)
-      this.#record({ op: "delete-exchange", vhost: this.#vhost, name: exchange.name });
     for (const { destination } of exchange.bindings)
       this.#sources.get(destination)?.delete(exchange);
     this.forget(exchange);
@@ -207,7 +217,9 @@ export class Exchanges {
   bind(sourceName: string, destination: Destination, routingKey: string, args: FieldTable): void {
     const source = this.named(sourceName);
     source.type.validateBinding?.(routingKey, args);
-    if (!source.bind(destination, routingKey, args)) return;
+    if (source.isBound(destination, routingKey, args)) return;
+    this.#recordBinding("bind", source, destination, { routingKey, arguments: args });
+    source.bind(destination, routingKey, args);
     let sources = this.#sources.get(destination);
     if (sources === undefined) {
       sources = new Set();
@@ -215,7 +227,6 @@ export class Exchanges {
     }
     sources.add(source);
     this.generation++;
-    this.#recordBinding("bind", source, destination, { routingKey, arguments: args });
   }
 
   /** Whether there is such a binding. */
@@ -241,9 +252,10 @@ export class Exchanges {
   unbind(sourceName: string, destination: Destination, routingKey: string, args: FieldTable): void {
     this.#checkNotDefault(sourceName);
     const source = this.#byName.get(stripLineEnds(sourceName));
-    if (source === undefined || !source.unbind(destination, routingKey, args)) return;
-    this.generation++;
+    if (source === undefined || !source.isBound(destination, routingKey, args)) return;
     this.#recordBinding("unbind", source, destination, { routingKey, arguments: args });
+    source.unbind(destination, routingKey, args);
+    this.generation++;
     this.#afterUnbind(source);
   }
 
@@ -254,7 +266,9 @@ export class Exchanges {
     how: Pick<BindingEnds, "routingKey" | "arguments">,
   ): void {
     if (!source.persists || !destination.persists) return;
-    this.#record(bindingEntry(op, this.#vhost, { ...how, source: source.name, destination }));
+    this.#recorder.record(
+      bindingEntry(op, this.#vhost, { ...how, source: source.name, destination }),
+    );
   }
 
   /** An entry for every durable exchange that was declared. */
@@ -283,7 +297,7 @@ export class Exchanges {
   /** An auto-delete exchange goes with its last binding. */
   #afterUnbind(source: Exchange): void {
     if (source.autoDelete && source.isUnused && this.#byName.get(source.name) === source)
-      this.#remove(source);
+      this.#remove(source, "note");
   }
 
   /** Removes every binding to a destination that is gone. */

@@ -4,6 +4,7 @@
  */
 
 import { randomBytes, randomInt } from "node:crypto";
+import { AmqpError } from "../amqp/errors.ts";
 import type { Clock, Timer } from "../clock.ts";
 import type { Settings } from "../config.ts";
 import type { Log } from "../log.ts";
@@ -24,7 +25,7 @@ import { Connections } from "./connections.ts";
 import { ObjectLimits } from "./limits.ts";
 import { Permissions } from "./permissions.ts";
 import { type KeptVirtualHost, restoreAdministration } from "./restore.ts";
-import { forgetful, type TopologyEntry } from "./topology.ts";
+import { forgetful, type TopologyEntry, type TopologyRecorder } from "./topology.ts";
 import { Users } from "./users.ts";
 import { VirtualHost } from "./vhost.ts";
 import { VirtualHosts } from "./virtual-hosts.ts";
@@ -205,7 +206,7 @@ export class Host {
     const vhost = new VirtualHost(name, { store, clock, log, turn, objectLimits });
     for (const entry of entries ?? []) vhost.restore(entry);
     const topology = this.#topology;
-    if (topology !== undefined) vhost.recordTo({ record: (entry) => topology.append(entry) });
+    if (topology !== undefined) vhost.recordTo(this.#recorder(topology));
     if (recovery === undefined) return vhost;
     this.#journals.set(name, recovery.journal);
     for (const damage of recovery.damage) this.#report(name, damage);
@@ -228,6 +229,23 @@ export class Host {
     for (const what of [journalOf(name), transientMessagesOf(name)]) this.#unwritable.delete(what);
     this.#checkSpace();
     this.#disk?.removeSubfolder(journalFolder(name));
+  }
+
+  /** What cannot be written is refused, to whoever asks for it and to nobody else. */
+  #recorder(topology: EntryLog<LogEntry>): TopologyRecorder {
+    return {
+      record: (entry) => {
+        try {
+          topology.append(entry);
+        } catch (error) {
+          throw new AmqpError(
+            "INTERNAL_ERROR",
+            `the disk does not take the change: ${(error as Error).message}`,
+          );
+        }
+      },
+      note: (entry) => topology.defer(entry),
+    };
   }
 
   #recoverJournal(disk: Disk, vhost: string): ReturnType<typeof recoverJournal> {
@@ -292,6 +310,7 @@ export class Host {
     this.#lowOnSpace = disk.freeBytes() < this.settings.diskFreeLimit;
     this.#checkSpace();
     if (!this.alarm.isSet) this.#keepReserve(disk);
+    this.#topology?.retry();
     this.#spaceTimer = this.clock.setTimer(SPACE_CHECK_MS, () => this.#watchSpace(disk));
   }
 

@@ -9,7 +9,7 @@ import { Queue, type QueueContext } from "../queue/queue.ts";
 import { checkArgumentsEquivalence, inequivalent, queueSettings } from "../queue/settings.ts";
 import type { Access } from "./access.ts";
 import { checkReservedPrefix, generateName, queueIn, stripLineEnds } from "./names.ts";
-import { queueEntry, type TopologyEntry } from "./topology.ts";
+import { queueEntry, type TopologyEntry, type TopologyRecorder } from "./topology.ts";
 
 export interface QueueDeclaration {
   /** Empty: the broker chooses. */
@@ -46,17 +46,12 @@ export class Queues {
   readonly #exclusive = new Map<object, Set<Queue>>();
   #nextId = 1;
 
-  readonly #record: (entry: TopologyEntry) => void;
+  readonly #recorder: TopologyRecorder;
   readonly #rules: QueueRules;
 
-  constructor(
-    vhost: string,
-    context: QueueContext,
-    record: (entry: TopologyEntry) => void,
-    rules: QueueRules,
-  ) {
+  constructor(vhost: string, context: QueueContext, recorder: TopologyRecorder, rules: QueueRules) {
     this.#vhost = vhost;
-    this.#record = record;
+    this.#recorder = recorder;
     this.#context = context;
     this.#rules = rules;
   }
@@ -153,13 +148,13 @@ export class Queues {
     const exclusiveOwner = declaration.exclusive ? connection : undefined;
     const { autoDelete, arguments: args } = declaration;
     const durable = outlivesConnection(declaration);
-    const queue = new Queue(
-      { id: this.#nextId++, name, durable, autoDelete, exclusiveOwner, arguments: args, settings },
-      this.#context,
-    );
+    const spec = { id: this.#nextId, name, durable, autoDelete, exclusiveOwner, arguments: args };
+    if (durable && exclusiveOwner === undefined)
+      this.#recorder.record(queueEntry(this.#vhost, spec));
+    this.#nextId++;
+    const queue = new Queue({ ...spec, settings }, this.#context);
     this.#byName.set(name, queue);
     if (exclusiveOwner !== undefined) this.#own(exclusiveOwner, queue);
-    if (queue.persists) this.#record(queueEntry(this.#vhost, queue));
     return queue;
   }
 
@@ -270,10 +265,11 @@ export class Queues {
     checkArgumentsEquivalence(declaration.arguments, existing.arguments, of);
   }
 
-  /** Takes a queue out; its end itself is the caller's. */
-  remove(queue: Queue): void {
+  /** Takes a queue out; its end itself is the caller's. Unless it goes of itself, its removal can be refused. */
+  remove(queue: Queue, ofItself: boolean): void {
+    const entry: TopologyEntry = { op: "delete-queue", vhost: this.#vhost, name: queue.name };
+    if (queue.persists) this.#recorder[ofItself ? "note" : "record"](entry);
     this.#byName.delete(queue.name);
-    if (queue.persists) this.#record({ op: "delete-queue", vhost: this.#vhost, name: queue.name });
     if (queue.exclusiveOwner !== undefined)
       this.#exclusive.get(queue.exclusiveOwner)?.delete(queue);
   }

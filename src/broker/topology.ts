@@ -58,13 +58,19 @@ export function decodeTable(encoded: EncodedTable): FieldTable {
 
 /** Told of every change to what is durable: declared here, implemented by the broker's log of them. */
 export interface TopologyRecorder {
+  /** To be called before the change is made. Throws when the change cannot be kept: then it must not be made. */
   record(entry: TopologyEntry): void;
+  /** A change that nobody has asked for, so that nobody can be refused. Never throws. */
+  note(entry: TopologyEntry): void;
 }
 
 /** Keeps nothing: a broker in memory, or one that is just reading its log. */
-export const forgetful: TopologyRecorder = { record: () => undefined };
+export const forgetful: TopologyRecorder = { record: () => undefined, note: () => undefined };
 
-export function queueEntry(vhost: string, queue: Queue): TopologyEntry {
+export function queueEntry(
+  vhost: string,
+  queue: Pick<Queue, "id" | "name" | "autoDelete" | "arguments">,
+): TopologyEntry {
   const { id, name, autoDelete, arguments: args } = queue;
   return { op: "queue", vhost, id, name, autoDelete, arguments: encodeTable(args) };
 }

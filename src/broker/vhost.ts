@@ -15,7 +15,7 @@ import { route, routeKeys } from "../exchange/route.ts";
 import type { Log } from "../log.ts";
 import type { DeadLetterReason, Queue, QueueOwner } from "../queue/queue.ts";
 import { entryBits, REDELIVERED } from "../queue/ready.ts";
-import type { ReceiveRun } from "../store/journal-recovery.ts";
+import type { ReceiveRun, RecoveredRun } from "../store/journal-recovery.ts";
 import type { MessageStore } from "../store/message-store.ts";
 import type { Turn } from "../turn.ts";
 import type { Access } from "./access.ts";
@@ -74,17 +74,20 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
     this.#log = context.log;
     this.#turn = context.turn;
     this.#objectLimits = context.objectLimits;
-    const record = (entry: TopologyEntry): void => this.#recorder.record(entry);
+    const recorder: TopologyRecorder = {
+      record: (entry) => this.#recorder.record(entry),
+      note: (entry) => this.#recorder.note(entry),
+    };
     this.queues = new Queues(
       name,
       { store: context.store, clock: context.clock, owner: this },
-      record,
+      recorder,
       this,
     );
     this.exchanges = new Exchanges(
       name,
       (queue) => this.queues.reach(queue),
-      record,
+      recorder,
       (exchange) => this.#objectLimits.checkNewExchange(this, exchange),
     );
   }
@@ -108,7 +111,12 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
 
   /** Makes what an entry of the log says; what it refers to may have gone with a later entry. */
   restore(entry: TopologyEntry): void {
-    restoreEntry(this.exchanges, this.queues, entry, (queue) => void this.#removeQueue(queue));
+    restoreEntry(
+      this.exchanges,
+      this.queues,
+      entry,
+      (queue) => void this.#removeQueue(queue, true),
+    );
   }
 
   /** Entries that say all that is durable now. */
@@ -121,12 +129,13 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
   /** Gives queues back what they held before the restart, and returns how much; what was a deleted queue's is let go. */
   recover(forEachRun: (receive: ReceiveRun) => void): number {
     const byId = new Map([...this.queues.all()].map((queue) => [queue.id, queue]));
+    const orphans: RecoveredRun[] = [];
     let messages = 0;
-    forEachRun(({ queueId, position, count, label, delivered }) => {
+    forEachRun((run) => {
+      const { queueId, position, count, label, delivered } = run;
       const queue = byId.get(queueId);
       if (queue === undefined) {
-        const holder = { id: queueId, persists: true };
-        for (let at = 0; at < count; at++) this.store.release(position + at, holder);
+        orphans.push(run);
         return;
       }
       const bits = (label % LABEL_PRIORITY) | (delivered ? REDELIVERED : 0);
@@ -134,6 +143,13 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
       for (let at = 0; at < count; at++) queue.recover(position + at, bits >>> 0, priority);
       messages += count;
     });
+    // Not while the store goes through its messages.
+    for (const { queueId, position, count } of orphans) {
+      // A crash can take a queue's declaration and leave its messages: no later queue may find them.
+      this.queues.reserveIds(queueId + 1);
+      const holder = { id: queueId, persists: true };
+      for (let at = 0; at < count; at++) this.store.release(position + at, holder);
+    }
     for (const queue of byId.values()) queue.dispatch();
     return messages;
   }
@@ -181,7 +197,7 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
     if (ifUnused && queue.consumerCount > 0) {
       throw new AmqpError("PRECONDITION_FAILED", `${queueIn(this.name, queue.name)} in use`);
     }
-    return this.#removeQueue(queue);
+    return this.#removeQueue(queue, false);
   }
 
   #checkNoConditions(queue: Queue, ifUnused: boolean, ifEmpty: boolean): void {
@@ -193,9 +209,9 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
     );
   }
 
-  #removeQueue(queue: Queue): number {
+  #removeQueue(queue: Queue, ofItself: boolean): number {
     const { readyCount } = queue;
-    this.queues.remove(queue);
+    this.queues.remove(queue, ofItself);
     this.exchanges.forget(queue);
     queue.delete();
     return readyCount;
@@ -207,11 +223,11 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
 
   /** A connection has ended: its exclusive queues go. */
   connectionClosed(connection: object): void {
-    for (const queue of this.queues.takeExclusive(connection)) this.#removeQueue(queue);
+    for (const queue of this.queues.takeExclusive(connection)) this.#removeQueue(queue, true);
   }
 
   queueUnused(queue: Queue): void {
-    if (!queue.deleted) this.#removeQueue(queue);
+    if (!queue.deleted) this.#removeQueue(queue, true);
   }
 
   /** The queues that a message goes to by its routing key, or by several, each once. The array is not to be changed or kept. */

@@ -160,8 +160,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
       // The stream cannot be followed any further.
       this.#parser.stop();
       this.#fail(error, 0, 0);
-      this.writer.flushAll();
-      this.#stream.end();
+      this.writer.end();
     }
     this.#borrowing?.detach();
     this.#borrowing = undefined;
@@ -474,8 +473,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   #end(): void {
     this.#state = "closed";
     this.#parser.stop();
-    this.writer.flushAll();
-    this.#stream.end();
+    this.writer.end();
     this.#timer?.cancel();
     this.#timer = this.host.clock.setTimer(CLOSE_TIMEOUT_MS, () => this.#stream.destroy());
   }

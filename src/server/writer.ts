@@ -38,6 +38,8 @@ export class Writer implements TurnTask {
   #holds = 0;
   /** Written in this turn. */
   #turnBytes = 0;
+  /** Whether the stream ends behind what has been said. */
+  #ending = false;
 
   constructor(stream: Duplex, turn: Turn, frameMax: number, onDrained: () => void) {
     this.#stream = stream;
@@ -65,9 +67,15 @@ export class Writer implements TurnTask {
     const wasFull = this.#turnBytes >= TURN_BYTES_MAX;
     this.#turnBytes = 0;
     // What the client has not taken yet is followed by the rest when it has: a slow client costs no slab a turn.
-    if (this.#stream.writableLength > 0) return;
+    if (!this.#ending && this.#stream.writableLength > 0) return;
     this.#flushUnlessHeld();
     if (wasFull) this.#written();
+  }
+
+  /** Ends the stream when all that has been said is written: not before it is true, here too. */
+  end(): void {
+    this.#ending = true;
+    this.grew();
   }
 
   /** Whether the client is not read from. */
@@ -97,7 +105,9 @@ export class Writer implements TurnTask {
   }
 
   #flushUnlessHeld(): void {
-    if (this.#holds === 0) this.flushAll();
+    if (this.#holds > 0) return;
+    this.flushAll();
+    if (this.#ending) this.#stream.end();
   }
 
   /** Hands everything said so far to the stream. */

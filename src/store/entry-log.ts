@@ -9,8 +9,10 @@
  * Integers are little-endian. An entry is valid if and only if it lies within the file and its CRC is right; what follows the
  * first invalid one is what a crash leaves of a write, and is cut off.
  *
- * Entries of one turn are written and synced together at its end, before any socket says that they hold. A log that has
- * grown far beyond what is needed is replaced by a snapshot: written under another name, synced, renamed.
+ * An entry is handed to the operating system before what it says is done, so that a disk that takes nothing refuses the
+ * change and nothing else; it is synced at the end of the turn, before any socket says that it holds. What happens whether
+ * or not it can be written waits until it can be. A log that has grown far beyond what is needed is replaced by a snapshot:
+ * written under another name, synced, renamed.
  */
 
 import { crc32 } from "node:zlib";
@@ -35,6 +37,15 @@ function encode(entries: readonly object[]): Buffer {
   );
 }
 
+/** After an error that says more than another one would. */
+function tryToCut(file: DiskFile, bytes: number): void {
+  try {
+    if (file.size > bytes) file.truncate(bytes);
+  } catch {
+    // Nothing depends on it.
+  }
+}
+
 export class EntryLog<Entry extends object> implements TurnTask {
   readonly #disk: Disk;
   readonly #turn: Turn;
@@ -44,8 +55,12 @@ export class EntryLog<Entry extends object> implements TurnTask {
   #file: DiskFile;
   #bytes = 0;
   #entries = 0;
-  #pending: Entry[] = [];
-  #scheduled = false;
+  /** What has happened and could not be handed over yet. */
+  #deferred: Entry[] = [];
+  /** Whether a sync is due at the end of the turn. */
+  #unsynced = false;
+  /** How many entries there must be before it is tried again to replace the log. */
+  #compactAt = SPARE_ENTRIES;
   /** Bytes behind the last valid entry that were cut off when the log was opened. */
   cutBytes = 0;
 
@@ -93,42 +108,74 @@ export class EntryLog<Entry extends object> implements TurnTask {
     return { entries, bytes: at };
   }
 
-  /** Adds an entry; it is on disk when the turn ends. */
+  /**
+   * Adds an entry, behind those that wait; it is on disk when the turn ends. Throws the system's error when it cannot be
+   * written, and then the entry is not added.
+   */
   append(entry: Entry): void {
-    this.#pending.push(entry);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
+    this.#handOver([...this.#deferred, entry]);
+    this.#deferred = [];
+  }
+
+  /** Adds an entry of something that nobody can be refused: now or, when it cannot be written, as soon as it can be. */
+  defer(entry: Entry): void {
+    this.#deferred.push(entry);
+    this.retry();
+  }
+
+  /** Tries to write what waits; whether nothing waits any more. */
+  retry(): boolean {
+    if (this.#deferred.length === 0) return true;
+    try {
+      this.#handOver(this.#deferred);
+    } catch {
+      return false;
+    }
+    this.#deferred = [];
+    return true;
+  }
+
+  #handOver(entries: readonly Entry[]): void {
+    const bytes = encode(entries);
+    try {
+      this.#file.write(bytes, 0, bytes.length, this.#bytes);
+    } catch (error) {
+      // What it has left is not to be read; should it not go, the next entry is written over it.
+      tryToCut(this.#file, this.#bytes);
+      throw error;
+    }
+    this.#bytes += bytes.length;
+    this.#entries += entries.length;
+    if (this.#unsynced) return;
+    this.#unsynced = true;
     this.#turn.flushStore(this);
   }
 
+  /** Throws when the disk cannot sync: then nobody knows what it holds, and the process must not go on as if it did. */
   endTurn(): void {
-    this.#scheduled = false;
     this.flush();
   }
 
   flush(): void {
-    const pending = this.#pending;
-    if (pending.length === 0) return;
-    const bytes = encode(pending);
-    this.#file.write(bytes, 0, bytes.length, this.#bytes);
+    if (!this.#unsynced) return;
     this.#file.syncNow();
-    this.#pending = [];
-    this.#bytes += bytes.length;
-    this.#entries += pending.length;
-    this.#compact();
+    this.#unsynced = false;
+    if (this.#entries >= this.#compactAt) this.#compact();
   }
 
   #compact(): void {
-    if (this.#entries < SPARE_ENTRIES) return;
     const needed = this.#snapshot();
-    if (this.#entries <= needed.length * ENTRIES_PER_NEEDED + SPARE_ENTRIES) return;
-    const next = `${this.#name}.next`;
-    const file = this.#disk.open(next);
-    file.truncate(0);
+    this.#compactAt = needed.length * ENTRIES_PER_NEEDED + SPARE_ENTRIES;
+    if (this.#entries < this.#compactAt) return;
     const bytes = encode(needed);
-    file.write(bytes, 0, bytes.length, 0);
+    const file = this.#writeNext(bytes);
+    if (file === undefined) {
+      // The log does as it is, and there may be space when it has grown by as much again.
+      this.#compactAt = this.#entries + SPARE_ENTRIES;
+      return;
+    }
     file.syncNow();
-    this.#disk.rename(next, this.#name);
+    this.#disk.rename(this.#nextName, this.#name);
     this.#disk.syncFolder();
     this.#file.close();
     this.#file = file;
@@ -136,7 +183,29 @@ export class EntryLog<Entry extends object> implements TurnTask {
     this.#entries = needed.length;
   }
 
+  get #nextName(): string {
+    return `${this.#name}.next`;
+  }
+
+  /** The file that is to replace the log; undefined when there is no space for it. */
+  #writeNext(bytes: Buffer): DiskFile | undefined {
+    let file: DiskFile | undefined;
+    try {
+      file = this.#disk.open(this.#nextName);
+      file.truncate(0);
+      file.write(bytes, 0, bytes.length, 0);
+      return file;
+    } catch {
+      // What there is of it would take space that others need.
+      if (file !== undefined) tryToCut(file, 0);
+      file?.close();
+      return undefined;
+    }
+  }
+
+  /** Writes what waits, if it can be written, and closes the file. */
   close(): void {
+    this.retry();
     this.flush();
     this.#file.close();
   }

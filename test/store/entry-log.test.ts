@@ -31,9 +31,16 @@ class Opened {
     for (const entry of this.entries) apply(this.map, entry);
   }
 
+  /** Throws, and nothing has changed, when the disk does not take it. */
   add(entry: Entry): void {
-    apply(this.map, entry);
     this.log.append(entry);
+    apply(this.map, entry);
+  }
+
+  /** Something that has happened, whether or not the disk takes it. */
+  happen(entry: Entry): void {
+    apply(this.map, entry);
+    this.log.defer(entry);
   }
 }
 
@@ -46,31 +53,57 @@ function draw(random: Random): Entry {
   return random.chance(70) ? { op: "set", key, value: random.below(1000) } : { op: "delete", key };
 }
 
+function addUnlessFull(opened: Opened, entry: Entry): void {
+  const before = text(opened.map);
+  try {
+    opened.add(entry);
+  } catch (error) {
+    if (!(error instanceof Error && error.message.startsWith("ENOSPC"))) throw error;
+    expect(text(opened.map)).toBe(before);
+  }
+}
+
+function fillOrFree(random: Random, disk: SimulatedDisk): void {
+  if (random.chance(20)) disk.capacityBytes = disk.usedBytes + random.below(2000);
+  if (random.chance(20)) disk.capacityBytes = Number.POSITIVE_INFINITY;
+}
+
+/**
+ * Works until the process ends. Returns what may exist then: what did when the last turn ended with nothing waiting, and then
+ * after each entry.
+ */
+function oneLife(random: Random, disk: SimulatedDisk, exists: string): string[] {
+  let possible = [exists];
+  try {
+    const opened = new Opened(disk);
+    expect(text(opened.map)).toBe(exists);
+    for (;;) {
+      fillOrFree(random, disk);
+      for (let count = random.between(1, random.chance(10) ? 300 : 6); count > 0; count--) {
+        if (random.chance(20)) opened.happen(draw(random));
+        else addUnlessFull(opened, draw(random));
+        possible.push(text(opened.map));
+      }
+      const nothingWaits = opened.log.retry();
+      opened.turn.run();
+      if (nothingWaits) possible = possible.slice(-1);
+    }
+  } catch (error) {
+    if (!(error instanceof Cut)) throw error;
+  }
+  return possible;
+}
+
 seeded(
-  "after a crash nothing is lost of a turn that has ended, and nothing has changed its order",
-  40,
+  "after a crash nothing is lost of a turn that has ended, and nothing has changed its order, on a disk that fills up",
+  60,
   (random) => {
     let disk = new SimulatedDisk(random);
     disk.namesInOrder = true;
     let exists = "[]";
     for (let life = 0; life < 4; life++) {
-      disk.cutAt = disk.operations + random.between(1, 60);
-      // What existed when the last turn ended, and then after each entry of the turn that is under way.
-      let possible = [exists];
-      try {
-        const opened = new Opened(disk);
-        expect(text(opened.map)).toBe(exists);
-        for (;;) {
-          for (let count = random.between(1, random.chance(10) ? 300 : 6); count > 0; count--) {
-            opened.add(draw(random));
-            possible.push(text(opened.map));
-          }
-          opened.turn.run();
-          possible = possible.slice(-1);
-        }
-      } catch (error) {
-        if (!(error instanceof Cut)) throw error;
-      }
+      disk.cutAt = disk.operations + random.between(1, 120);
+      const possible = oneLife(random, disk, exists);
       disk = disk.crash(random.chance(50) ? "power" : "kill");
       disk.cutAt = Number.POSITIVE_INFINITY;
       exists = text(new Opened(disk).map);
@@ -175,17 +208,64 @@ describe("a log", () => {
     }
   });
 
-  test("that could not be written says so, and has lost nothing when it can be", () => {
+  test("refuses what cannot be written, keeps what happened all the same, and goes on when there is space", () => {
     const disk = new SimulatedDisk(new Random(1));
     const opened = new Opened(disk);
     opened.add({ op: "set", key: "a", value: 1 });
     opened.turn.run();
     disk.capacityBytes = disk.usedBytes + 5;
-    opened.add({ op: "set", key: "b", value: 2 });
-    expect(() => opened.turn.run()).toThrow("ENOSPC");
-    disk.capacityBytes = Number.POSITIVE_INFINITY;
-    opened.add({ op: "set", key: "c", value: 3 });
+    expect(() => opened.add({ op: "set", key: "refused", value: 2 })).toThrow("ENOSPC");
+    opened.happen({ op: "delete", key: "a" });
+    expect(opened.log.retry()).toBe(false);
     opened.turn.run();
-    expect(text(new Opened(disk.crash("power")).map)).toBe(text(opened.map));
+    expect(readKeys(disk)).toEqual(["a"]);
+    disk.capacityBytes = Number.POSITIVE_INFINITY;
+    opened.add({ op: "set", key: "b", value: 3 });
+    opened.turn.run();
+    expect(readKeys(disk)).toEqual(["b"]);
+  });
+
+  test("writes what waits when it is tried again, and when it is closed", () => {
+    for (const act of ["retry", "close"] as const) {
+      const disk = new SimulatedDisk(new Random(1));
+      const opened = new Opened(disk);
+      opened.add({ op: "set", key: "a", value: 1 });
+      disk.failing.add("write");
+      opened.happen({ op: "delete", key: "a" });
+      disk.failing.clear();
+      opened.log[act]();
+      opened.turn.run();
+      expect(readKeys(disk)).toEqual([]);
+    }
+  });
+
+  test("for whose replacement there is no space stays as it is, until there is", () => {
+    const disk = new SimulatedDisk(new Random(1));
+    const opened = new Opened(disk);
+    const change = (value: number): void => {
+      opened.add({ op: "set", key: "a".repeat(500 + (value % 2)), value });
+      opened.turn.run();
+    };
+    for (let value = 0; value < 990; value++) change(value);
+    disk.capacityBytes = disk.usedBytes + 20_000;
+    for (let value = 990; value < 1020; value++) change(value);
+    expect(disk.list()).toContain(NAME);
+    disk.capacityBytes = Number.POSITIVE_INFINITY;
+    for (let value = 1020; value < 3000; value++) change(value);
+    expect(disk.bytesOf(NAME).length).toBeLessThan(1200 * 600);
+    expect(readKeys(disk)).toHaveLength(2);
+  });
+
+  test("that the disk cannot sync throws at the end of the turn", () => {
+    const disk = new SimulatedDisk(new Random(1));
+    const opened = new Opened(disk);
+    opened.add({ op: "set", key: "a", value: 1 });
+    disk.failing.add("sync");
+    expect(() => opened.turn.run()).toThrow("EIO");
   });
 });
+
+/** The keys that a loss of power would leave. */
+function readKeys(disk: SimulatedDisk): string[] {
+  return [...new Opened(disk.clone(new Random(1)).crash("power")).map.keys()];
+}

@@ -5,6 +5,8 @@
  * each of these writes is there, not there, or there in part, in sectors of 512 bytes, whatever became of those before it.
  * Of names it keeps the same: until the folder is synced, a new file may be gone and a removed one back. All that happens
  * follows from the generator it is given. It can also run full, fail, and stop dead at any operation.
+ *
+ * A disk is a folder; folders in it share its space, its faults and its end.
  */
 
 import type { Disk, DiskFile } from "../../src/store/disk.ts";
@@ -84,6 +86,12 @@ class Inode {
   settle(count: number): void {
     for (const change of this.unsynced.splice(0, count)) apply(this.durable, change);
   }
+
+  clone(): Inode {
+    const copy = new Inode(this.durable.bytes);
+    for (const change of this.unsynced) copy.change(change);
+    return copy;
+  }
 }
 
 type NameChange =
@@ -114,9 +122,12 @@ export interface Sabotage {
   readonly syncsNothing?: boolean;
   /** `syncFolder` returns, and no name is on the disk. */
   readonly syncsNoNames?: boolean;
-  /** What is written instead of the bytes given. */
-  readonly onWrite?: (bytes: Buffer) => Buffer;
+  /** What is written instead of the bytes given; nothing when undefined. */
+  readonly onWrite?: (bytes: Buffer, name: string) => Buffer | undefined;
 }
+
+/** What can fail with EIO. */
+export type DiskOperation = "open" | "read" | "write" | "sync" | "syncFolder" | "remove";
 
 /** `power`: what was not synced may be lost. `kill`: only the process ends. */
 export type CrashKind = "power" | "kill";
@@ -124,6 +135,9 @@ export type CrashKind = "power" | "kill";
 export class SimulatedDisk implements Disk {
   readonly #random: Random;
   readonly #sabotage: Sabotage;
+  /** The disk whose folder this is; itself when it is none. Counts, limits and faults are the root's. */
+  readonly #root: SimulatedDisk;
+  readonly #folders = new Map<string, SimulatedDisk>();
   readonly #live = new Map<string, Inode>();
   readonly #durable = new Map<string, Inode>();
   #names: NameChange[] = [];
@@ -135,20 +149,23 @@ export class SimulatedDisk implements Disk {
   dead = false;
   /** How many bytes all files may have. */
   capacityBytes = Number.POSITIVE_INFINITY;
-  /** Operations of these names fail with EIO. */
-  readonly failing = new Set<"open" | "read" | "write" | "sync" | "syncFolder" | "remove">();
+  /** Operations that fail with EIO. */
+  readonly failing = new Set<DiskOperation>();
+  /** How many operations have failed for want of space, or with EIO. */
+  faults = 0;
   /** Whether names are changed on the disk in the order in which they were changed. */
   namesInOrder = false;
 
-  constructor(random: Random, sabotage: Sabotage = {}) {
+  constructor(random: Random, sabotage: Sabotage = {}, root?: SimulatedDisk) {
     this.#random = random;
     this.#sabotage = sabotage;
+    this.#root = root ?? this;
   }
 
   // -- names
 
   list(): string[] {
-    return [...this.#live.keys()].sort();
+    return [...this.#live.keys(), ...this.#folders.keys()].sort();
   }
 
   open(name: string): DiskFile {
@@ -159,7 +176,7 @@ export class SimulatedDisk implements Disk {
       inode = new Inode();
       this.#changeName({ kind: "create", name, inode });
     }
-    return new SimulatedFile(this, inode);
+    return new SimulatedFile(this, inode, name);
   }
 
   rename(from: string, to: string): void {
@@ -192,8 +209,18 @@ export class SimulatedDisk implements Disk {
     for (const change of this.#names.splice(0)) applyName(this.#durable, change);
   }
 
-  subfolder(): Disk {
-    throw new Error("a simulated disk has one folder");
+  /** A new folder is on the disk when the call returns. */
+  subfolder(name: string): SimulatedDisk {
+    const known = this.#folders.get(name);
+    if (known !== undefined) return known;
+    this.#step();
+    return this.#addFolder(name);
+  }
+
+  #addFolder(name: string): SimulatedDisk {
+    const folder = new SimulatedDisk(this.#random, this.#sabotage, this.#root);
+    this.#folders.set(name, folder);
+    return folder;
   }
 
   removeSubfolder(): void {
@@ -201,12 +228,13 @@ export class SimulatedDisk implements Disk {
   }
 
   freeBytes(): number {
-    return this.capacityBytes - this.usedBytes;
+    return this.#root.capacityBytes - this.#root.usedBytes;
   }
 
   get usedBytes(): number {
     let bytes = 0;
     for (const inode of this.#live.values()) bytes += inode.live.size;
+    for (const folder of this.#folders.values()) bytes += folder.usedBytes;
     return bytes;
   }
 
@@ -225,22 +253,30 @@ export class SimulatedDisk implements Disk {
   // -- what its files call
 
   #step(): void {
-    if (!this.dead && ++this.operations >= this.cutAt) this.dead = true;
-    if (this.dead) throw new Cut("the process has ended");
+    const root = this.#root;
+    if (!root.dead && ++root.operations >= root.cutAt) root.dead = true;
+    if (root.dead) throw new Cut("the process has ended");
   }
 
-  #mayFail(operation: "open" | "read" | "write" | "sync" | "syncFolder" | "remove"): void {
-    if (this.dead) throw new Cut("the process has ended");
-    if (this.failing.has(operation)) throw diskError("EIO");
+  #mayFail(operation: DiskOperation): void {
+    if (this.#root.dead) throw new Cut("the process has ended");
+    if (this.#root.failing.has(operation)) throw this.#fault("EIO");
+  }
+
+  #fault(code: string): Error {
+    this.#root.faults++;
+    return diskError(code);
   }
 
   mayRead(): void {
     this.#mayFail("read");
   }
 
-  write(inode: Inode, bytes: Buffer, offset: number): void {
+  write(inode: Inode, name: string, bytes: Buffer, offset: number): void {
     this.#mayFail("write");
-    const written = this.#sabotage.onWrite?.(bytes) ?? bytes;
+    const { onWrite } = this.#sabotage;
+    const written = onWrite === undefined ? bytes : onWrite(bytes, name);
+    if (written === undefined) return;
     try {
       this.#step();
     } catch (error) {
@@ -252,7 +288,7 @@ export class SimulatedDisk implements Disk {
     const free = this.freeBytes();
     if (growth > free) {
       this.#writePart(inode, written, offset, written.length - growth + Math.max(0, free));
-      throw diskError("ENOSPC");
+      throw this.#fault("ENOSPC");
     }
     inode.change({ offset, bytes: Buffer.from(written) });
   }
@@ -269,7 +305,7 @@ export class SimulatedDisk implements Disk {
   sync(inode: Inode, callback: (error: Error | null) => void): void {
     this.#step();
     const count = this.#sabotage.syncsNothing === true ? 0 : inode.unsynced.length;
-    this.#syncs.push({ inode, count, callback });
+    this.#root.#syncs.push({ inode, count, callback });
   }
 
   syncNow(inode: Inode): void {
@@ -284,7 +320,7 @@ export class SimulatedDisk implements Disk {
     for (const { inode, count: changes, callback } of syncs) {
       if (this.dead) return syncs.length;
       if (this.failing.has("sync")) {
-        callback(diskError("EIO"));
+        callback(this.#fault("EIO"));
         continue;
       }
       inode.settle(changes);
@@ -307,10 +343,38 @@ export class SimulatedDisk implements Disk {
   crash(kind: CrashKind): SimulatedDisk {
     this.dead = true;
     const after = new SimulatedDisk(this.#random, this.#sabotage);
-    after.namesInOrder = this.namesInOrder;
+    this.#crashInto(after, kind);
+    return after;
+  }
+
+  #crashInto(after: SimulatedDisk, kind: CrashKind): void {
+    after.namesInOrder = this.#root.namesInOrder;
     if (kind === "kill") this.#survive(after);
     else this.#losePower(after);
-    return after;
+    for (const [name, folder] of this.#folders) folder.#crashInto(after.#addFolder(name), kind);
+  }
+
+  /** Another disk with the same on it; it has no faults, and what happens on it follows from its own generator. */
+  clone(random: Random): SimulatedDisk {
+    const copy = new SimulatedDisk(random, this.#sabotage);
+    this.#cloneInto(copy);
+    return copy;
+  }
+
+  #cloneInto(copy: SimulatedDisk): void {
+    copy.namesInOrder = this.#root.namesInOrder;
+    const inodes = new Map<Inode, Inode>();
+    const cloned = (inode: Inode): Inode => {
+      const known = inodes.get(inode) ?? inode.clone();
+      inodes.set(inode, known);
+      return known;
+    };
+    for (const [name, inode] of this.#live) copy.#live.set(name, cloned(inode));
+    for (const [name, inode] of this.#durable) copy.#durable.set(name, cloned(inode));
+    copy.#names = this.#names.map((change) =>
+      change.kind === "remove" ? change : { ...change, inode: cloned(change.inode) },
+    );
+    for (const [name, folder] of this.#folders) folder.#cloneInto(copy.#addFolder(name));
   }
 
   /** Nothing is lost, and nothing safer than before. */
@@ -324,7 +388,8 @@ export class SimulatedDisk implements Disk {
     const names = new Map(this.#durable);
     const kept = this.#random.below(this.#names.length + 1);
     for (const [index, change] of this.#names.entries()) {
-      if (this.namesInOrder ? index < kept : this.#random.chance(50)) applyName(names, change);
+      if (this.#root.namesInOrder ? index < kept : this.#random.chance(50))
+        applyName(names, change);
     }
     // One file under two names, when a file came back under its old one, is still one file.
     const mode = this.#random.below(5);
@@ -373,11 +438,13 @@ export class SimulatedDisk implements Disk {
 class SimulatedFile implements DiskFile {
   readonly #disk: SimulatedDisk;
   readonly #inode: Inode;
+  readonly #name: string;
   #closed = false;
 
-  constructor(disk: SimulatedDisk, inode: Inode) {
+  constructor(disk: SimulatedDisk, inode: Inode, name: string) {
     this.#disk = disk;
     this.#inode = inode;
+    this.#name = name;
   }
 
   get size(): number {
@@ -390,7 +457,7 @@ class SimulatedFile implements DiskFile {
   }
 
   write(buffer: Buffer, start: number, end: number, offset: number): void {
-    this.#disk.write(this.#open(), buffer.subarray(start, end), offset);
+    this.#disk.write(this.#open(), this.#name, buffer.subarray(start, end), offset);
   }
 
   read(buffer: Buffer, start: number, end: number, offset: number): number {
