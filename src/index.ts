@@ -7,8 +7,6 @@
  *     await broker.close();
  */
 
-import { once } from "node:events";
-import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { AmqpError } from "./amqp/errors.ts";
 import type { Connections } from "./broker/connections.ts";
 import { Host } from "./broker/host.ts";
@@ -17,10 +15,11 @@ import type { Users } from "./broker/users.ts";
 import type { VirtualHostProperties, VirtualHostSpec } from "./broker/virtual-hosts.ts";
 import { type Clock, SystemClock } from "./clock.ts";
 import { defaultSettings, type Settings } from "./config.ts";
+import { type Listener, openListeners } from "./listeners.ts";
 import { type Log, silentLog } from "./log.ts";
 import { ENTRY_BODY_BYTES_MAX } from "./queue/ready.ts";
 import { Connection } from "./server/connection.ts";
-import { peerOf } from "./server/peer.ts";
+import { endpoint } from "./server/peer.ts";
 import { type Disk, FileDisk } from "./store/disk.ts";
 import { FolderLock } from "./store/folder-lock.ts";
 import { Turn } from "./turn.ts";
@@ -39,7 +38,7 @@ export interface BrokerOptions extends Partial<Settings> {
   /** Time: a `VirtualClock` stands still until it is advanced. The host's clock by default. */
   readonly clock?: Clock;
   /** The folder for everything that outlives the process. Without it nothing does. */
-  readonly dataDir?: string;
+  readonly dataDir?: string | undefined;
   /** A disk in place of `dataDir`: for simulations. */
   readonly disk?: Disk;
   /** Where log lines go, for example a pino logger. Nowhere by default. */
@@ -72,16 +71,30 @@ function orElse<Result>(undo: () => void, act: () => Result): Result {
   }
 }
 
+/** Where a client on this machine reaches a listener, which may be on all addresses. */
+function reachableEndpoint(host: string, port: number): string {
+  return endpoint(host === "::" || host === "0.0.0.0" ? "127.0.0.1" : host, port);
+}
+
 /** How long clients may take to answer the close of a broker that stops. */
 const CLOSE_GRACE_MS = 1000;
 
 /** A running broker. Several in one process do not see each other. */
 export class Broker {
-  /** The port it listens on, chosen by the system when 0 was asked for. */
+  /** The port of `url`, chosen by the system when 0 was asked for. */
   readonly port: number;
   readonly host: string;
-  /** For clients: `amqp://user:password@host:port`, and the virtual host when it is not `/`. */
+  /**
+   * For clients: `amqp://user:password@host:port`, and the virtual host when it is not `/`; `amqps:` when all of the
+   * broker's ports speak TLS.
+   */
   readonly url: string;
+  /** All ports, those without TLS first. */
+  readonly listeners: readonly {
+    readonly tls: boolean;
+    readonly host: string;
+    readonly port: number;
+  }[];
   /**
    * Who may log in, what each may do where, the virtual hosts, and who is connected. What is changed here counts at once and is
    * on the disk when the turn ends; what cannot be done throws an `AdministrationError`.
@@ -100,13 +113,13 @@ export class Broker {
     Connections,
     "count" | "list" | "close" | "closeOfUser" | "closeOfVirtualHost"
   >;
-  readonly #server: Server;
+  readonly #listeners: readonly Listener[];
   readonly #connections: Set<Connection>;
   readonly #onClosed: () => void;
   #closed: Promise<void> | undefined;
 
   private constructor(
-    server: Server,
+    listeners: readonly Listener[],
     { settings, users, permissions, virtualHosts, connections: opened }: Host,
     connections: Set<Connection>,
     onClosed: () => void,
@@ -116,20 +129,21 @@ export class Broker {
     this.virtualHosts = virtualHosts;
     this.connections = opened;
     this.#onClosed = onClosed;
-    this.#server = server;
+    this.#listeners = listeners;
     this.#connections = connections;
-    this.port = (server.address() as AddressInfo).port;
-    this.host = settings.host;
-    const credentials = `${encodeURIComponent(settings.defaultUser)}:${encodeURIComponent(settings.defaultPassword)}`;
-    const host = settings.host.includes(":") ? `[${settings.host}]` : settings.host;
-    const vhost =
-      settings.defaultVhost === "/" ? "" : `/${encodeURIComponent(settings.defaultVhost)}`;
-    this.url = `amqp://${credentials}@${host}:${this.port}${vhost}`;
+    this.listeners = listeners.map(({ tls, host, port }) => ({ tls, host, port }));
+    const { tls, host, port } = listeners[0]!;
+    this.port = port;
+    this.host = host;
+    const { defaultUser, defaultPassword, defaultVhost } = settings;
+    const credentials = `${encodeURIComponent(defaultUser)}:${encodeURIComponent(defaultPassword)}`;
+    const vhost = defaultVhost === "/" ? "" : `/${encodeURIComponent(defaultVhost)}`;
+    this.url = `${tls ? "amqps" : "amqp"}://${credentials}@${reachableEndpoint(host, port)}${vhost}`;
   }
 
   /**
    * Starts a broker and resolves when it accepts connections. Rejects with the system's error when it cannot listen, for
-   * example `EADDRINUSE`.
+   * example `EADDRINUSE`, and when settings do not fit together.
    */
   static async start(options: BrokerOptions = {}): Promise<Broker> {
     const { clock = new SystemClock(), log = silentLog, dataDir, ...given } = options;
@@ -149,28 +163,21 @@ export class Broker {
       () => new Host({ settings, clock, turn: new Turn(), log, disk: given.disk ?? folder }),
     );
     const connections = new Set<Connection>();
-    const server = createServer({ noDelay: true }, (socket: Socket) => {
-      const ends = peerOf(socket);
-      connections.add(
-        new Connection(socket, host, ends, (connection) => connections.delete(connection)),
-      );
-    });
-    server.listen(settings.port, settings.host);
-    try {
-      await once(server, "listening");
-    } catch (error) {
+    const close = (): void => {
       orElse(release, () => host.close());
       release();
+    };
+    try {
+      const listeners = await openListeners(settings, log, (socket, peer) => {
+        connections.add(
+          new Connection(socket, host, peer, (connection) => connections.delete(connection)),
+        );
+      });
+      return new Broker(listeners, host, connections, close);
+    } catch (error) {
+      close();
       throw error;
     }
-    // A connection that cannot be accepted, for want of file descriptors say, must not end the broker.
-    server.on("error", (error) =>
-      log.error({ error: error.message }, "a connection could not be accepted"),
-    );
-    return new Broker(server, host, connections, () => {
-      orElse(release, () => host.close());
-      release();
-    });
   }
 
   /** Closes every connection as RabbitMQ does when it stops, and resolves when all are gone. */
@@ -180,8 +187,7 @@ export class Broker {
   }
 
   async #close(): Promise<void> {
-    const closed = once(this.#server, "close");
-    this.#server.close();
+    const closed = Promise.all(this.#listeners.map((listener) => listener.close()));
     for (const connection of this.#connections) {
       connection.close(
         new AmqpError(
@@ -191,7 +197,7 @@ export class Broker {
       );
     }
     const impatience = setTimeout(() => {
-      for (const connection of this.#connections) connection.destroy();
+      for (const listener of this.#listeners) listener.dropAll();
     }, CLOSE_GRACE_MS);
     await closed;
     clearTimeout(impatience);

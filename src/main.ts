@@ -3,114 +3,90 @@
 
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { parseArgs } from "node:util";
-import { pino } from "pino";
-import { check } from "./check.ts";
-import { defaultSettings, version } from "./config.ts";
-import { Broker } from "./index.ts";
+import { version } from "./config.ts";
+import { type CommandLine, readCommandLine, SettingError } from "./settings/sources.ts";
 
-const help = `leveret ${version}: a light message broker that speaks AMQP 0-9-1 like RabbitMQ
-
-Usage: leveret [options]          serves until it is told to stop
-       leveret check DIR          says what is in a data folder, and whether it is sound
-
-  --port N         port for AMQP clients; 0 takes a free one and prints it   (${defaultSettings.port})
-  --host H         address to listen on; 0.0.0.0 for all                     (${defaultSettings.host})
-  --data-dir DIR   folder for what outlives the process                      (./leveret-data)
-  --memory         keep everything in memory: nothing outlives the process
-  --sync S         when a persistent message is safe: always = on the disk,
-                   os = handed to the operating system                       (always)
-  --log-level L    debug, info, warn, error or silent                        (info)
-  --help           this text
-  --version        the version
-
-Example: leveret --port 0 --memory
-Clients connect with amqp://${defaultSettings.defaultUser}:${defaultSettings.defaultPassword}@${defaultSettings.host}:${defaultSettings.port}
-`;
-
-/** A wrong command line: one line that says what is wrong and what is allowed. */
-class UsageError extends Error {}
-
-interface CommandLine {
-  readonly host: string;
-  readonly port: number;
-  readonly logLevel: string;
-  readonly dataDir: string | undefined;
-  readonly sync: "always" | "os";
+/** What clients connect with; a password is shown only when everybody knows it. */
+function shownUrl(url: string): string {
+  return url.replace(/:([^:@/]*)@/, (known, password) => (password === "guest" ? known : ":***@"));
 }
 
-function parse(): CommandLine | { check: string } | "help" | "version" {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      port: { type: "string", default: String(defaultSettings.port) },
-      host: { type: "string", default: defaultSettings.host },
-      "data-dir": { type: "string", default: "./leveret-data" },
-      memory: { type: "boolean", default: false },
-      sync: { type: "string", default: "always" },
-      "log-level": { type: "string", default: "info" },
-      help: { type: "boolean", default: false },
-      version: { type: "boolean", default: false },
-    },
-  });
-  if (values.help) return "help";
-  if (values.version) return "version";
-  if (positionals[0] === "check") {
-    if (positionals.length !== 2) throw new UsageError("leveret check takes one folder");
-    return { check: positionals[1]! };
-  }
-  if (positionals.length > 0)
-    throw new UsageError(`${positionals[0]}: there is no such command; see leveret --help`);
-  const port = Number(values.port);
-  if (!/^\d+$/.test(values.port) || port > 65_535) {
-    throw new UsageError(`--port ${values.port}: a port is a number from 0 to 65535`);
-  }
-  const levels = ["debug", "info", "warn", "error", "silent"];
-  if (!levels.includes(values["log-level"])) {
-    throw new UsageError(`--log-level ${values["log-level"]}: one of ${levels.join(", ")}`);
-  }
-  const { sync } = values;
-  if (sync !== "always" && sync !== "os") throw new UsageError(`--sync ${sync}: always or os`);
-  const dataDir = values.memory ? undefined : resolve(values["data-dir"]);
-  return { host: values.host, port, logLevel: values["log-level"], dataDir, sync };
-}
+async function serve(commandLine: CommandLine): Promise<void> {
+  const [{ loadSettings }, { createLog }, { Broker }] = await Promise.all([
+    import("./settings/load.ts"),
+    import("./log-output.ts"),
+    import("./index.ts"),
+  ]);
+  const { settings, plugins, files, notices } = loadSettings(commandLine, process.env);
+  const { logFormat, logLevel, memory } = settings;
+  const log = createLog(logFormat);
+  // How it starts is said at every level, because people and tools wait for it.
+  log.level = logLevel === "silent" || logLevel === "debug" ? logLevel : "info";
+  log.info(`Starting Leveret ${version} on Node.js ${process.version}`);
+  for (const file of files) log.info(`configuration file: ${file}`);
+  for (const notice of notices) log.warn(notice);
+  const dataDir = memory ? undefined : resolve(settings.dataDir);
+  log.info(dataDir === undefined ? "nothing is kept: --memory" : `data folder: ${dataDir}`);
+  const broker = await Broker.start({ ...settings, dataDir, log });
+  const count = plugins.builtIn.length;
+  log.info(`Leveret ${version} accepts connections at ${shownUrl(broker.url)}`);
+  log.info(`Starting broker... completed with ${count} plugins.`);
+  log.info({ plugins: plugins.builtIn }, `Server startup complete; ${count} plugins started.`);
+  log.level = logLevel;
 
-async function serve({ logLevel, dataDir, ...settings }: CommandLine): Promise<void> {
-  const log = pino({ level: logLevel });
-  const broker = await Broker.start({ ...settings, ...(dataDir && { dataDir }), log });
-  process.stdout.write(
-    dataDir === undefined ? "Nothing is kept: --memory\n" : `Data folder: ${dataDir}\n`,
-  );
-  process.stdout.write(`Leveret ${version} accepts connections at ${broker.url}\n`);
   let stopping = false;
-  const stop = (): void => {
+  const stop = (signal: NodeJS.Signals): void => {
     if (stopping) process.exit(1);
     stopping = true;
-    void broker.close().then(() => process.exit(0));
+    log.info(`${signal} received: shutting down; a second one ends it at once`);
+    broker.close().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.error({ error }, "the broker could not be closed in order");
+        process.exit(1);
+      },
+    );
   };
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
 }
 
 /** Exits with 1 when the folder is damaged. */
-function checkFolder(folder: string): void {
-  if (!existsSync(folder)) throw new UsageError(`${folder}: there is no such folder`);
+async function checkFolder(folder: string): Promise<void> {
+  if (!existsSync(folder)) throw new SettingError(`${folder}: there is no such folder`);
+  const { check } = await import("./check.ts");
   if (!check(folder, (line) => process.stdout.write(`${line}\n`))) process.exitCode = 1;
+}
+
+async function run(): Promise<void> {
+  const commandLine = readCommandLine(process.argv.slice(2));
+  const { wants, positionals } = commandLine;
+  const [command, folder, ...more] = positionals;
+  if (wants === "help") {
+    const { helpText } = await import("./settings/help.ts");
+    process.stdout.write(helpText());
+  } else if (wants === "version") {
+    process.stdout.write(`${version}\n`);
+  } else if (command === undefined) {
+    await serve(commandLine);
+  } else if (command !== "check") {
+    throw new SettingError(`${command}: there is no such command; see leveret --help`);
+  } else if (folder === undefined || more.length > 0) {
+    throw new SettingError("leveret check takes one folder");
+  } else {
+    await checkFolder(folder);
+  }
 }
 
 function explain(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === "EADDRINUSE") return `${message}: another broker may be running; try --port 0`;
-  if (code?.startsWith("ERR_PARSE_ARGS")) return `${message}\nSee leveret --help`;
+  if (code === "EACCES") return `${message}: the user who runs this may not`;
   return message;
 }
 
 try {
-  const commandLine = parse();
-  if (commandLine === "help") process.stdout.write(help);
-  else if (commandLine === "version") process.stdout.write(`${version}\n`);
-  else if ("check" in commandLine) checkFolder(commandLine.check);
-  else await serve(commandLine);
+  await run();
 } catch (error) {
   process.stderr.write(`leveret: ${explain(error)}\n`);
   process.exitCode = 1;

@@ -47,6 +47,8 @@ function fitReplyText(text: string): string {
 interface ErrorDetails {
   /** What the log says, where the text repeats a secret of the client's. */
   readonly logText?: string;
+  /** For the log alone: what to do about it. */
+  readonly advice?: string | undefined;
   /** Class and method id of the close, where they are not those of the method being served; `[0, 0]` for none. */
   readonly method?: readonly [classId: number, methodId: number];
 }
@@ -60,6 +62,7 @@ export class AmqpError extends Error {
   readonly replyText: string;
   readonly closes: "channel" | "connection";
   readonly logText: string;
+  readonly advice: string | undefined;
   readonly method: ErrorDetails["method"];
 
   constructor(replyName: ReplyName, text: string, details: ErrorDetails = {}) {
@@ -69,6 +72,7 @@ export class AmqpError extends Error {
     this.replyText = fitReplyText(`${replyName} - ${text}`);
     this.closes = replies[replyName].scope;
     this.logText = `${replyName} - ${details.logText ?? text}`;
+    this.advice = details.advice;
     this.method = details.method;
   }
 }

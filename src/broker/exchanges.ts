@@ -176,7 +176,12 @@ export class Exchanges {
     ] as const;
     for (const [property, received, current] of properties) {
       if (received !== current)
-        throw inequivalent(property, of, `received '${received}' but current is '${current}'`);
+        throw inequivalent(
+          property,
+          of,
+          `received '${received}' but current is '${current}'`,
+          existing.arguments,
+        );
     }
     checkEquivalence("alternate-exchange", declaration.arguments, existing.arguments, of);
   }

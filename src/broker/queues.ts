@@ -260,7 +260,12 @@ export class Queues {
     ] as const;
     for (const [property, received, current] of properties) {
       if (received !== current)
-        throw inequivalent(property, of, `received '${received}' but current is '${current}'`);
+        throw inequivalent(
+          property,
+          of,
+          `received '${received}' but current is '${current}'`,
+          existing.arguments,
+        );
     }
     checkArgumentsEquivalence(declaration.arguments, existing.arguments, of);
   }

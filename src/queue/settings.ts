@@ -256,16 +256,34 @@ export function checkEquivalence(
   if (a === b) return;
   if (a !== undefined && b !== undefined) {
     if (equivalentValues(a, b)) return;
-    throw inequivalent(name, of, `received '${valueText(a)}' but current is '${valueText(b)}'`);
+    throw inequivalent(
+      name,
+      of,
+      `received '${valueText(a)}' but current is '${valueText(b)}'`,
+      current,
+    );
   }
-  throw inequivalent(name, of, `received ${describe(a)} but current is ${describe(b)}`);
+  throw inequivalent(name, of, `received ${describe(a)} but current is ${describe(b)}`, current);
 }
 
-/** The error of a second declaration that does not agree with the first. */
-export function inequivalent(name: string, of: string, difference: string): AmqpError {
+function listArguments(table: FieldTable): string {
+  const all = [...table].map(([name, value]) => `${name}=${valueText(value)}`);
+  return all.length === 0 ? "no arguments" : `the arguments ${all.join(", ")}`;
+}
+
+/** The error of a second declaration that does not agree with the first, which had the arguments `current`. */
+export function inequivalent(
+  name: string,
+  of: string,
+  difference: string,
+  current: FieldTable,
+): AmqpError {
   return new AmqpError(
     "PRECONDITION_FAILED",
     `inequivalent arg '${name}' for ${of}: ${difference}`,
+    {
+      advice: `it exists with ${listArguments(current)}: declare it like that, or delete it first`,
+    },
   );
 }
 

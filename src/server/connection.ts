@@ -28,6 +28,7 @@ import type { User } from "../broker/users.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
 import type { Timer } from "../clock.ts";
 import { Channel } from "./channel.ts";
+import { ConnectionLog } from "./connection-log.ts";
 import { handle } from "./handlers.ts";
 import {
   Handshake,
@@ -36,7 +37,7 @@ import {
   protocolHeader,
 } from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { connectionName, endpoint, isLoopback, type Peer } from "./peer.ts";
+import { connectionName, type Peer } from "./peer.ts";
 import { settle } from "./settling.ts";
 import { Writer } from "./writer.ts";
 
@@ -58,8 +59,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   readonly output: Output;
   readonly writer: Writer;
   readonly name: string;
-  /** Where the client is: for the log. */
-  readonly peer: string;
+  readonly #log: ConnectionLog;
   readonly #peer: Peer;
   readonly #connectedAtMs: number;
   readonly #stream: Duplex;
@@ -78,27 +78,26 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   #isBlocked = false;
   readonly #onEnd: (connection: Connection) => void;
 
-  constructor(stream: Duplex, host: Host, ends: Peer, onEnd: (connection: Connection) => void) {
+  constructor(stream: Duplex, host: Host, peer: Peer, onEnd: (connection: Connection) => void) {
     this.#stream = stream;
     this.host = host;
-    this.name = connectionName(ends);
-    const peer = endpoint(ends.address, ends.port);
-    this.peer = peer;
-    this.#peer = ends;
+    this.name = connectionName(peer);
+    this.#peer = peer;
+    this.#log = new ConnectionLog(host.log, host.clock, peer);
     this.#connectedAtMs = host.clock.now();
     this.#onEnd = onEnd;
     this.writer = new Writer(stream, host.turn, host.settings.frameMax, () =>
       this.#wakeConsumers(),
     );
     this.output = this.writer.output;
-    this.#handshake = new Handshake(host, isLoopback(ends));
+    this.#handshake = new Handshake(host, peer);
     this.#parser = new FrameParser(this, this.#handshake.frameMax);
     this.#timer = host.clock.setTimer(host.settings.handshakeTimeoutMs, () =>
       this.#handshakeTimedOut(),
     );
     stream.on("data", (chunk: Buffer) => this.#onData(chunk));
     stream.on("error", (error: Error) =>
-      host.log.debug({ peer, error: error.message }, "connection error"),
+      host.log.debug({ connection: this.name, error: error.message }, "connection error"),
     );
     stream.on("end", () => this.#stream.end());
     stream.on("close", () => this.#onClose());
@@ -168,6 +167,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
 
   /** Reads the protocol header and returns what follows it. */
   #takeHeader(chunk: Buffer): Buffer {
+    if (this.#header.length === 0) this.#log.accepting();
     this.#header = Buffer.concat([this.#header, chunk]);
     if (this.#header.length < PROTOCOL_HEADER_BYTES) return Buffer.alloc(0);
     const header = this.#header.subarray(0, PROTOCOL_HEADER_BYTES);
@@ -180,13 +180,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
       this.writer.grew();
       return rest;
     }
-    const hint = /^[A-Z]+ \//.test(header.toString("latin1"))
-      ? ": the client seems to speak HTTP"
-      : "";
-    this.host.log.warn(
-      { peer: this.peer },
-      `bad protocol header${hint}; AMQP 0-9-1 is spoken here`,
-    );
+    this.#log.wrongProtocol(header);
     this.output.raw(answer, 0, answer.length);
     this.#end();
     return Buffer.alloc(0);
@@ -275,10 +269,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     const reply = this.#handshake.receive(method);
     if (reply.name === "refused") {
       // Without the capability a client takes a closed socket for a refusal [RabbitMQ].
-      this.host.log.warn(
-        { peer: this.peer, user: reply.userName },
-        `login refused: ${reply.reason}`,
-      );
+      this.#log.loginRefused(reply.mechanism, reply.userName, reply.reason);
       if (reply.error === undefined) this.#end();
       else this.#close(reply.error, 0);
       return;
@@ -297,7 +288,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
 
   #startHeartbeat(seconds: number): void {
     if (seconds === 0) return;
-    const { clock, turn, log } = this.host;
+    const { clock, turn } = this.host;
     this.#heartbeat = new Heartbeat(seconds, clock, turn, {
       // While it is not read from, a client cannot be heard.
       hears: () => !this.writer.stalled,
@@ -311,7 +302,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
         this.writer.grew();
       },
       expired: () => {
-        log.warn({ peer: this.peer }, `missed heartbeats from client, timeout: ${seconds}s`);
+        this.#log.lost(`missed heartbeats from client, timeout: ${seconds}s`);
         this.#stream.destroy();
       },
     });
@@ -324,10 +315,8 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     this.host.connections.add(this);
     this.output.method(0, "connection.open-ok", { knownHosts: "" });
     const { user, vhost } = result;
-    this.host.log.info(
-      { peer: this.peer, user: user.name, vhost: vhost.name },
-      "connection opened",
-    );
+    this.#log.introduced(result.clientProperties);
+    this.#log.opened(user.name, vhost.name);
   }
 
   #openChannel(number: number): void {
@@ -420,17 +409,17 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     if (amqpError.closes === "channel" && channel !== undefined) {
       this.#closeChannel(channel, amqpError, key);
     } else {
-      this.#close(amqpError, key);
+      this.#close(amqpError, key, number);
     }
   }
 
   #internalError(error: unknown): AmqpError {
-    this.host.log.error({ peer: this.peer, error }, "internal error while serving a method");
+    this.#log.internalError(error);
     return new AmqpError("INTERNAL_ERROR", "the broker's log says more");
   }
 
   #closeChannel(channel: Channel, error: AmqpError, key: number): void {
-    this.host.log.warn({ peer: this.peer, channel: channel.number }, error.logText);
+    this.#log.channelError(channel.number, error, key);
     this.#removeChannel(channel);
     this.#closingChannels.add(channel.number);
     this.output.method(channel.number, "channel.close", closeArguments(error, key));
@@ -438,8 +427,9 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   }
 
   /** Closes the connection from this side, for an error or because the broker wants it. */
-  #close(error: AmqpError, key: number): void {
-    this.host.log.warn({ peer: this.peer }, error.logText);
+  #close(error: AmqpError, key: number, number = 0): void {
+    const state = this.#state === "handshake" ? this.#handshake.state : this.#state;
+    this.#log.connectionError(state, number, error, key);
     const wasOpen = this.#state !== "header";
     this.#release();
     this.#state = "closing";
@@ -455,11 +445,6 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   close(error: AmqpError): void {
     if (this.#state === "closing" || this.#state === "closed") return;
     this.#close(error, 0);
-  }
-
-  /** Drops the connection without a word. */
-  destroy(): void {
-    this.#stream.destroy();
   }
 
   /** The client closes: everything it had is gone before it hears so. */
@@ -479,10 +464,8 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   }
 
   #handshakeTimedOut(): void {
-    this.host.log.warn(
-      { peer: this.peer },
-      "handshake timed out: the client did not open the connection in time",
-    );
+    const { state } = this.#handshake;
+    this.#log.lost(`handshake timeout in state ${state}: the client does not go on`);
     this.#stream.destroy();
   }
 
@@ -501,8 +484,8 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
 
   #onClose(): void {
     this.#timer?.cancel();
-    if (this.#state === "running")
-      this.host.log.info({ peer: this.peer }, "connection closed by the client's end");
+    const spoke = this.#state !== "header" || this.#header.length > 0;
+    this.#log.closed(spoke, this.#state === "closing" || this.#state === "closed");
     this.#release();
     this.#state = "closed";
     this.#onEnd(this);

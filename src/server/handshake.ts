@@ -13,7 +13,8 @@ import type { Host } from "../broker/host.ts";
 import type { User } from "../broker/users.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
 import { FRAME_MAX_LEAST, FRAME_MAX_LEAST_RABBITMQ } from "../config.ts";
-import { type Credentials, mechanisms } from "./mechanisms.ts";
+import { type Credentials, mechanisms, offeredMechanisms } from "./mechanisms.ts";
+import { connectionName, isLoopback, type Peer } from "./peer.ts";
 import { serverProperties } from "./server-properties.ts";
 
 export const PROTOCOL_HEADER_BYTES = 8;
@@ -47,11 +48,17 @@ export type HandshakeReply =
   | { name: "tuned"; frameMax: number; heartbeat: number }
   | { name: "opened"; result: HandshakeResult }
   /** Without `error` the client would not understand one. */
-  | { name: "refused"; userName: string; reason: string; error: AmqpError | undefined };
+  | {
+      name: "refused";
+      userName: string;
+      mechanism: string;
+      reason: string;
+      error: AmqpError | undefined;
+    };
 
 export class Handshake {
   readonly #host: Host;
-  readonly #isLoopback: boolean;
+  readonly #peer: Peer;
   /** As RabbitMQ names the states in its texts. */
   state: "starting" | "tuning" | "opening" | "running" = "starting";
   frameMax = INITIAL_FRAME_MAX;
@@ -62,10 +69,9 @@ export class Handshake {
   #mechanism = "";
   #clientProperties: FieldTable = new Map();
 
-  /** `isLoopback` tells whether the client is on this machine. */
-  constructor(host: Host, isLoopback: boolean) {
+  constructor(host: Host, peer: Peer) {
     this.#host = host;
-    this.#isLoopback = isLoopback;
+    this.#peer = peer;
     this.channelMax = host.settings.channelMax;
   }
 
@@ -75,9 +81,13 @@ export class Handshake {
       versionMajor: 0,
       versionMinor: 9,
       serverProperties: serverProperties(),
-      mechanisms: Buffer.from([...mechanisms.keys()].join(" ")),
+      mechanisms: Buffer.from(this.#offered().join(" ")),
       locales: Buffer.from("en_US"),
     };
+  }
+
+  #offered(): readonly string[] {
+    return offeredMechanisms(this.#host.settings.authMechanisms, this.#peer);
   }
 
   /** Takes the client's next method. */
@@ -92,19 +102,23 @@ export class Handshake {
   }
 
   #startOk(args: MethodArguments<"connection.start-ok">): HandshakeReply {
-    const mechanism = mechanisms.get(args.mechanism);
-    if (mechanism === undefined) {
+    const offered = this.#offered();
+    const mechanism = offered.includes(args.mechanism) && mechanisms.get(args.mechanism);
+    if (!mechanism) {
       throw new AmqpError(
         "COMMAND_INVALID",
         `unknown authentication mechanism '${args.mechanism}'`,
+        { advice: `offered are ${offered.join(", ")}` },
       );
     }
     this.#clientProperties = args.clientProperties;
-    const credentials = mechanism(args.response);
-    const user = this.#host.users.authenticate(credentials.userName, credentials.password);
+    const credentials = mechanism(args.response, this.#peer);
+    const { userName, password } = credentials;
+    const { users } = this.#host;
+    const user = password ? users.authenticate(userName, password) : users.find(userName);
     this.#mechanism = args.mechanism;
-    if (user === undefined) return this.#refuse(credentials, "wrong user name or password");
-    if (!this.#isLoopback && this.#host.settings.loopbackUsers.includes(user.name))
+    if (user === undefined) return this.#refuse(credentials, "invalid credentials");
+    if (!isLoopback(this.#peer) && this.#host.settings.loopbackUsers.includes(user.name))
       return this.#refuse(credentials, `user '${user.name}' can only connect via localhost`);
     this.#user = user;
     this.state = "tuning";
@@ -122,6 +136,7 @@ export class Handshake {
     return {
       name: "refused",
       userName: credentials.userName,
+      mechanism: this.#mechanism,
       reason,
       error: understands ? error : undefined,
     };
@@ -138,7 +153,7 @@ export class Handshake {
     checkLimit("frame_max", frameMax, FRAME_MAX_LEAST, settings.frameMax);
     if (frameMax < FRAME_MAX_LEAST_RABBITMQ) {
       log.warn(
-        { frameMax },
+        { connection: connectionName(this.#peer), frameMax },
         `frame_max below ${FRAME_MAX_LEAST_RABBITMQ}: RabbitMQ 4.1 and later refuse this client`,
       );
     }
@@ -153,7 +168,11 @@ export class Handshake {
     const { virtualHosts, permissions, connections } = this.#host;
     connections.checkNode();
     const vhost = virtualHosts.find(virtualHost);
-    if (vhost === undefined) throw new AmqpError("NOT_ALLOWED", `vhost ${virtualHost} not found`);
+    if (vhost === undefined) {
+      throw new AmqpError("NOT_ALLOWED", `vhost ${virtualHost} not found`, {
+        advice: this.#vhostAdvice(virtualHost),
+      });
+    }
     const user = this.#currentUser();
     connections.checkNew(user, vhost);
     const access = permissions.access(user.name, vhost.name);
@@ -176,6 +195,14 @@ export class Handshake {
     };
   }
 
+  /** Most often the slash of a URL has become part of the name. */
+  #vhostAdvice(name: string): string {
+    const meant = name.startsWith("/") ? name.slice(1) : undefined;
+    return meant !== undefined && this.#host.virtualHosts.find(meant) !== undefined
+      ? `there is '${meant}': in a URL its name follows the slash, as in amqp://host/${encodeURIComponent(meant)}`
+      : "in a URL the vhost '/' is written %2F or left out";
+  }
+
   /** The user who has logged in, as it is now: an administrator may have been at it meanwhile. */
   #currentUser(): User {
     const { name } = this.#user!;
@@ -189,6 +216,7 @@ function refused(user: User, vhost: VirtualHost): AmqpError {
   return new AmqpError(
     "NOT_ALLOWED",
     `access to vhost '${vhost.name}' refused for user '${user.name}'`,
+    { advice: "the user needs permissions in that virtual host" },
   );
 }
 

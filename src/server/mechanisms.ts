@@ -4,13 +4,16 @@ import { ByteReader } from "../amqp/byte-reader.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import { type FieldTable, readTableEntries } from "../amqp/field-table.ts";
 import { erlangBinary } from "../amqp/type-names.ts";
+import { assert } from "../assert.ts";
+import type { Peer } from "./peer.ts";
 
 export interface Credentials {
   readonly userName: string;
-  readonly password: Buffer;
+  /** Undefined when something else than a password has proven who it is. */
+  readonly password: Buffer | undefined;
 }
 
-type Mechanism = (response: Buffer) => Credentials;
+type Mechanism = (response: Buffer, peer: Peer) => Credentials;
 
 /** The client sees what it sent as RabbitMQ shows it; the log does not, for there may be a password in it. */
 function invalid(response: Buffer): AmqpError {
@@ -44,7 +47,19 @@ function amqplain(response: Buffer): Credentials {
   return { userName: login.value.toString(), password: password.value };
 }
 
+/** The TLS certificate says who it is; the response is ignored [RabbitMQ]. */
+function external(_: Buffer, { certificateUser }: Peer): Credentials {
+  assert(certificateUser !== undefined, "EXTERNAL is offered with a certificate only");
+  return { userName: certificateUser, password: undefined };
+}
+
 export const mechanisms: ReadonlyMap<string, Mechanism> = new Map([
   ["PLAIN", plain],
   ["AMQPLAIN", amqplain],
+  ["EXTERNAL", external],
 ]);
+
+/** Those of `wanted` that can be used with this client: EXTERNAL needs a certificate. */
+export function offeredMechanisms(wanted: readonly string[], peer: Peer): readonly string[] {
+  return peer.certificateUser === undefined ? wanted.filter((name) => name !== "EXTERNAL") : wanted;
+}

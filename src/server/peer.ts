@@ -1,4 +1,4 @@
-/** The two ends of a client's connection, as addresses. */
+/** The two ends of a client's connection: addresses, and what TLS says. */
 
 import type { Socket } from "node:net";
 
@@ -9,6 +9,9 @@ export interface Peer {
   /** The broker's end. */
   readonly localAddress: string;
   readonly localPort: number;
+  readonly tls?: boolean;
+  /** The user that the client's valid certificate names. */
+  readonly certificateUser?: string | undefined;
 }
 
 /** IPv4 addresses as such, also on a socket for both families. */

@@ -334,8 +334,8 @@ describe("limits of the whole broker", () => {
     const connection = await client(broker);
     // amqplib does not pass on why an opening was refused; the log has what the client was told.
     await expect(client(broker)).rejects.toThrow("ConnectionClose");
-    expect(lines).toContain(
-      "NOT_ALLOWED - connection refused: node connection limit (1) is reached",
+    expect(lines.join("\n")).toContain(
+      "caused a connection exception not_allowed: connection refused: node connection limit (1) is reached",
     );
     await connection.close();
     await client(broker);

@@ -56,7 +56,7 @@ export class BrokerProcess {
       });
       child.stdout.on("data", (text) => {
         output += text;
-        const found = /accepts connections at (\S+)/.exec(output)?.[1];
+        const found = /accepts connections at ([^\s"]+)[\s"]/.exec(output)?.[1];
         if (found === undefined) return;
         clearTimeout(timer);
         resolve(found);

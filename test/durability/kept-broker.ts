@@ -73,8 +73,6 @@ export class KeptBroker {
   /** Starts it on the same folder. */
   async start(options: BrokerOptions = {}): Promise<void> {
     const note = (fields: object, message: string): void => {
-      // Stopping tells its clients so.
-      if (message.startsWith("CONNECTION_FORCED")) return;
       this.warnings.push(`${message} ${JSON.stringify(fields)}`);
     };
     this.#broker = await Broker.start({

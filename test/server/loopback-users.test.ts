@@ -5,7 +5,6 @@ import { VirtualClock } from "../../src/clock.ts";
 import { defaultSettings } from "../../src/config.ts";
 import { silentLog } from "../../src/log.ts";
 import { Handshake, type HandshakeReply } from "../../src/server/handshake.ts";
-import { isLoopback } from "../../src/server/peer.ts";
 import { Turn } from "../../src/turn.ts";
 
 /** The answer to a right password from an address. */
@@ -21,7 +20,7 @@ function login(address: string, loopbackUsers: readonly string[], understands = 
   const capabilities = new Map([
     ["authentication_failure_close", { type: "t", value: understands } as const],
   ]);
-  return new Handshake(host, isLoopback(peer)).receive({
+  return new Handshake(host, peer).receive({
     name: "connection.start-ok",
     arguments: {
       clientProperties: new Map([["capabilities", { type: "F", value: capabilities }]]),
