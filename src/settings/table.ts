@@ -248,11 +248,11 @@ export const brokerSettings = {
     help: "confirm when on the disk, always, or when handed to the os",
     flag: "sync",
   }),
-  /** What sealed segments of the journal may take of memory, in bytes. */
+  /** What messages may take of memory, in bytes, with what is kept about each in segments: what is beyond it goes to the disk. */
   memoryLimit: setting({
     kind: bytes(0, Number.MAX_SAFE_INTEGER),
     default: 48 * 1024 * 1024,
-    help: "memory for messages of the journal that are read again soon",
+    help: "memory for messages: what is beyond it goes to the disk, if there is one",
     environment: ["LEVERET_MEMORY_LIMIT"],
   }),
   /** With less free space on the disk, in bytes, publishers are blocked. */
