@@ -4,7 +4,8 @@
  * row is without a test.
  *
  * The letters: N connection, A access, V virtual hosts and policies, H channels, X exchanges, Q queues, P publishing,
- * K consuming, D dead letters, QQ quorum queues, G configuration and operation. HTTP API, definitions and pages are not here.
+ * K consuming, D dead letters, QQ quorum queues, G configuration and operation. What is not served yet (HTTP API,
+ * definitions, pages) is not here.
  */
 
 export interface Row {
@@ -65,7 +66,7 @@ export const rows = {
   N20: { title: "Which errors end a channel, and which the whole connection" },
   N21: { title: "connection.blocked and connection.unblocked, for connections that publish" },
   N22: { title: "connection.update-secret" },
-  N23: { title: "TLS, client certificates and EXTERNAL" },
+  N23: { title: "TLS, certificates of clients, and logging in by them" },
   N25: { title: "Connections that the broker closes: texts of a forced close" },
   N26: { title: "Limits on connections and channels" },
   N27: { title: "Field tables: every type of value in both directions" },
@@ -90,7 +91,7 @@ export const rows = {
   A8: { title: "A passive declare asks for no permission" },
   A9: { title: "Topic permissions" },
   A10: { title: "Password hashes as RabbitMQ makes them" },
-  A11: { title: "When a change of permissions counts: at once" },
+  A11: { title: "Permissions that change while a channel is open" },
   A13: { title: "The user-id property is the publisher's own name" },
   A14: { title: "The default user" },
 
@@ -239,12 +240,13 @@ export const rows = {
   QQ7: { title: "The consumer timeout of quorum queues" },
   QQ8: { title: "What counts as a failed delivery" },
 
-  G8: { title: "rabbitmq.conf and conf.d: syntax, keys, units, values that are refused" },
-  G10: { title: "enabled_plugins is read and answered" },
-  G11: { title: "Environment variables of the server" },
-  G12: { title: "Environment variables of the container image, and their _FILE forms" },
-  G14: { title: "Lines of the log that tools wait for" },
-  G15: { title: "Signals: a clean stop, and a second one that does not wait" },
+  G8: { title: "rabbitmq.conf and conf.d" },
+  G10: { title: "enabled_plugins" },
+  G11: { title: "Variables of the server" },
+  G12: { title: "Variables of the container image" },
+  G13: { title: "The container: what is where, and what starts it" },
+  G14: { title: "Lines of the log that tools wait for, and those of each connection" },
+  G15: { title: "Signals, and what is left after them" },
 } as const satisfies Record<string, Row>;
 
 export type RowId = keyof typeof rows;

@@ -12,7 +12,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 
-const main = fileURLToPath(new URL("../../dist/src/main.js", import.meta.url));
+export const main = fileURLToPath(new URL("../../dist/src/main.js", import.meta.url));
 
 /** A folder that goes with the test. */
 export function temporaryFolder(): string {
@@ -29,11 +29,16 @@ export class BrokerCommand {
   readonly #ended: Promise<number | null>;
   #wake: () => void = () => undefined;
 
-  constructor(args: readonly string[], environment: NodeJS.ProcessEnv = {}) {
+  /** `program` is what is run with the arguments. */
+  constructor(
+    args: readonly string[],
+    environment: NodeJS.ProcessEnv = {},
+    [command, ...first]: readonly [string, ...string[]] = [process.execPath, main],
+  ) {
     const { PATH } = process.env;
     const env = { PATH, ...environment };
     const cwd = temporaryFolder();
-    this.#child = spawn(process.execPath, [main, ...args], { cwd, env });
+    this.#child = spawn(command, [...first, ...args], { cwd, env });
     this.#ended = once(this.#child, "close").then(([code]) => code as number | null);
     onTestFinished(async () => {
       this.#child.kill("SIGKILL");
@@ -58,13 +63,15 @@ export class BrokerCommand {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
 
-  /** Resolves with the first line that contains `text`, already printed or not; rejects when it ends without. */
-  async line(text: string): Promise<string> {
+  /** Resolves with the first line that has `wanted` in it, already printed or not; rejects when it ends without. */
+  async line(wanted: string | RegExp): Promise<string> {
     for (;;) {
-      const found = this.lines.find((line) => line.includes(text));
+      const found = this.lines.find((line) =>
+        typeof wanted === "string" ? line.includes(wanted) : wanted.test(line),
+      );
       if (found !== undefined) return found;
       if (!this.running && this.#child.stdout?.readableEnded) {
-        throw new Error(`no "${text}" in ${this.lines.join("\n")}\n${this.errorOutput}`);
+        throw new Error(`no "${wanted}" in ${this.lines.join("\n")}\n${this.errorOutput}`);
       }
       await new Promise<void>((resolve) => {
         this.#wake = resolve;

@@ -1,0 +1,62 @@
+/** What starts the broker in a container: the entry point and the health check, run without one. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { runProgram } from "../interop/run-program.ts";
+import { BrokerCommand, main, temporaryFolder } from "./broker-command.ts";
+
+const entryPoint = fileURLToPath(new URL("../../docker/entrypoint.sh", import.meta.url));
+const healthCheck = fileURLToPath(new URL("../../docker/healthcheck.mjs", import.meta.url));
+
+function start(args: string[], environment: NodeJS.ProcessEnv = {}): BrokerCommand {
+  const env = { LEVERET_MAIN: main, LEVERET_DATA_DIR: temporaryFolder(), ...environment };
+  return new BrokerCommand(args, env, ["sh", entryPoint]);
+}
+
+describe("G13 the container's entry point", () => {
+  test.each([[[]], [["leveret"]], [["rabbitmq-server"]], [["--log-level", "warn"]]])(
+    "G13 %j starts a broker for all addresses, as the variables of RabbitMQ's image say",
+    async (args) => {
+      const command = start(args, {
+        RABBITMQ_NODE_PORT: "0",
+        RABBITMQ_DEFAULT_USER: "me",
+        RABBITMQ_DEFAULT_PASS: "s3cret",
+      });
+      expect(await command.url()).toMatch(/^amqp:\/\/me:\*\*\*@127\.0\.0\.1:\d+$/);
+      await command.line(/started TCP listener on (\[::\]|0\.0\.0\.0):\d+/);
+      command.signal("SIGTERM");
+      expect(await command.ended).toBe(0);
+    },
+  );
+
+  test("G13 an address, a folder and a file that are given stay what they are", async () => {
+    const folder = temporaryFolder();
+    const conf = join(folder, "rabbitmq.conf");
+    writeFileSync(conf, "listeners.tcp.default = 0\n");
+    const command = start([], {
+      RABBITMQ_NODE_IP_ADDRESS: "127.0.0.1",
+      RABBITMQ_CONFIG_FILE: conf,
+      LEVERET_DATA_DIR: "",
+      RABBITMQ_MNESIA_BASE: folder,
+    });
+    await command.line(`data folder: ${folder}`);
+    await command.line(`configuration file: ${conf}`);
+    await command.line("started TCP listener on 127.0.0.1:");
+  });
+
+  test("G13 another command is run in its place", async () => {
+    const { code, lines } = await runProgram("sh", [entryPoint, "echo", "hello", "-v"]);
+    expect({ code, lines }).toEqual({ code: 0, lines: ["hello -v"] });
+  });
+
+  test("G13 the health check tells whether the port takes connections", async () => {
+    const command = start([], { RABBITMQ_NODE_PORT: "0" });
+    const { port } = new URL(await command.url());
+    const env = { RABBITMQ_NODE_PORT: port };
+    expect(await runProgram(process.execPath, [healthCheck], { env })).toMatchObject({ code: 0 });
+    command.signal("SIGTERM");
+    await command.ended;
+    expect(await runProgram(process.execPath, [healthCheck], { env })).toMatchObject({ code: 1 });
+  });
+});
