@@ -214,6 +214,8 @@ export class Journal implements TurnTask {
     }
     this.#nextNumber++;
     segment.isTail = true;
+    // What this process writes is not read back: what of it the disk has not been given would be lost for that.
+    segment.isVerified = true;
     segment.takeBuffer(bytes);
     return segment;
   }
@@ -322,7 +324,9 @@ export class Journal implements TurnTask {
    * is damaged is reported as it is when somebody needs it.
    */
   verifyNext(): boolean {
-    const segment = this.#segments.find(({ isVerified, isTail }) => !isVerified && !isTail);
+    const segment = this.#segments.find(
+      ({ isVerified, isTail, pins }) => !isVerified && !isTail && pins === 0,
+    );
     if (segment === undefined) return false;
     const wasResident = segment.resident;
     this.#load(segment);

@@ -168,6 +168,16 @@ describe("trouble", () => {
     expect([first.isTold, second.isTold]).toEqual([false, false]);
   });
 
+  test("of a disk that is full is no damage to what could not be written, whoever verifies meanwhile", () => {
+    const store = new Store();
+    store.disk.capacityBytes = 300;
+    const held = Array.from({ length: 5 }, () => store.append(10_000, one));
+    store.turn.run();
+    while (store.journal.verifyNext());
+    for (const message of held) store.check(message);
+    expect(store.troubles).toEqual(["ENOSPC: simulated"]);
+  });
+
   test("of a new segment takes nothing from what was appended before in the same turn", () => {
     const store = new Store();
     store.append(10_000, one, 1);
