@@ -309,9 +309,12 @@ export class Host {
   #watchSpace(disk: Disk): void {
     this.#lowOnSpace = disk.freeBytes() < this.settings.diskFreeLimit;
     this.#checkSpace();
-    if (!this.alarm.isSet) this.#keepReserve(disk);
     this.#topology?.retry();
-    this.#spaceTimer = this.clock.setTimer(SPACE_CHECK_MS, () => this.#watchSpace(disk));
+    this.#spaceTimer = this.clock.setTimer(SPACE_CHECK_MS, () => {
+      // Not before: nobody should wait for it at a start.
+      if (!this.alarm.isSet) this.#keepReserve(disk);
+      this.#watchSpace(disk);
+    });
   }
 
   #keepReserve(disk: Disk): void {

@@ -5,7 +5,6 @@
  */
 
 import type { AmqpError } from "../amqp/errors.ts";
-import type { FieldTable } from "../amqp/field-table.ts";
 import { methodKey, methods } from "../amqp/methods.ts";
 import type { Clock } from "../clock.ts";
 import type { Log } from "../log.ts";
@@ -95,15 +94,9 @@ export class ConnectionLog {
     this.#log.info(this.#fields, `accepting AMQP connection ${this.#name}`);
   }
 
-  /** What the client tells of itself. */
-  introduced(clientProperties: FieldTable): void {
-    const given = clientProperties.get("connection_name");
-    if (given?.type !== "S") return;
-    this.#name += ` - ${given.value.toString()}`;
-    this.#fields = { connection: this.#name };
-  }
-
-  opened(user: string, vhost: string): void {
+  /** `given` is what the client calls itself. */
+  opened(user: string, vhost: string, given: string | undefined): void {
+    if (given !== undefined) this.#name += ` - ${given}`;
     this.#fields = { connection: this.#name, user, vhost };
     this.#log.info(
       this.#fields,

@@ -37,7 +37,7 @@ import {
   protocolHeader,
 } from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { connectionName, type Peer } from "./peer.ts";
+import { connectionName, type Peer, providedName } from "./peer.ts";
 import { settle } from "./settling.ts";
 import { Writer } from "./writer.ts";
 
@@ -123,10 +123,9 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
 
   info(): ConnectionInfo {
     const { clientProperties, authMechanism } = this.#session!;
-    const providedName = clientProperties.get("connection_name");
     return {
       name: this.name,
-      userProvidedName: providedName?.type === "S" ? providedName.value.toString() : undefined,
+      userProvidedName: providedName(clientProperties),
       user: this.user.name,
       vhost: this.vhost.name,
       peerHost: this.#peer.address,
@@ -314,9 +313,8 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     this.#timer?.cancel();
     this.host.connections.add(this);
     this.output.method(0, "connection.open-ok", { knownHosts: "" });
-    const { user, vhost } = result;
-    this.#log.introduced(result.clientProperties);
-    this.#log.opened(user.name, vhost.name);
+    const { user, vhost, clientProperties } = result;
+    this.#log.opened(user.name, vhost.name, providedName(clientProperties));
   }
 
   #openChannel(number: number): void {

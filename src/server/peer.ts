@@ -1,6 +1,7 @@
 /** The two ends of a client's connection: addresses, and what TLS says. */
 
 import type { Socket } from "node:net";
+import type { FieldTable } from "../amqp/field-table.ts";
 
 export interface Peer {
   /** The client's end. */
@@ -31,6 +32,12 @@ function plain(address: string | undefined): string {
 /** `127.0.0.1:50123 -> 127.0.0.1:5672` [RabbitMQ: the name of a connection] */
 export function connectionName({ address, port, localAddress, localPort }: Peer): string {
   return `${endpoint(address, port)} -> ${endpoint(localAddress, localPort)}`;
+}
+
+/** What the client calls itself. */
+export function providedName(clientProperties: FieldTable): string | undefined {
+  const given = clientProperties.get("connection_name");
+  return given?.type === "S" ? given.value.toString() : undefined;
 }
 
 export function endpoint(address: string, port: number): string {

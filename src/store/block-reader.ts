@@ -31,6 +31,13 @@ interface PendingBlock {
   bytes: Buffer;
 }
 
+/** The bytes of a segment, and the blocks in them that are known to be valid, by where they begin. */
+interface ReadBlocks {
+  readonly segment: JournalSegment;
+  readonly bytes: Buffer;
+  readonly valid: Map<number, BlockHeader>;
+}
+
 interface ReadSegment {
   readonly segment: JournalSegment;
   readonly builder: IndexBuilder;
@@ -52,10 +59,10 @@ export class BlockReader {
   /** Whether the last block belongs to a flush that goes on, of which all before has been applied. */
   #appliedGoesOn = false;
   #isCut = false;
-  /** Blocks that have been found to be valid, by where they begin: mostly of the last segment, which is looked at twice. */
-  #checked: { segment: JournalSegment; blocks: Map<number, BlockHeader> } | undefined;
   /** One segment after the other is read into it. */
   #scratch = Buffer.alloc(0);
+  /** What is in it: mostly the last segment, which is looked at twice. */
+  #read: ReadBlocks | undefined;
   readonly damage: Damage[] = [];
   /** The number of the last block that counts. */
   lastBlock = 0;
@@ -70,22 +77,24 @@ export class BlockReader {
 
   /** Notes up to which block all were on the disk, as the valid blocks say that a segment begins with. */
   noteSynced(segment: JournalSegment): void {
-    const buffer = this.#bytesOf(segment);
-    this.#checked = { segment, blocks: new Map() };
+    const { bytes: buffer, valid } = this.#blocksOf(segment);
     for (let at = 0; at < buffer.length; ) {
       const block = readBlock(buffer, at, buffer.length, segment.salt);
       if (block === undefined) return;
       this.synced = Math.max(this.synced, block.synced);
-      this.#checked.blocks.set(at, block);
+      valid.set(at, block);
       at += block.bytes;
     }
   }
 
-  /** The bytes of a segment's blocks, and what follows them if that is no index; good until the next call. */
-  #bytesOf(segment: JournalSegment): Buffer {
+  /** The bytes of a segment's blocks, and what follows them if that is no index; good until the next segment's are read. */
+  #blocksOf(segment: JournalSegment): ReadBlocks {
+    if (this.#read?.segment === segment) return this.#read;
     const size = segment.indexBytes > 0 ? segment.usedBytes : segment.file.size;
     if (this.#scratch.length < size) this.#scratch = Buffer.allocUnsafeSlow(size);
-    return this.#scratch.subarray(0, segment.file.read(this.#scratch, 0, size, 0));
+    const bytes = this.#scratch.subarray(0, segment.file.read(this.#scratch, 0, size, 0));
+    this.#read = { segment, bytes, valid: new Map() };
+    return this.#read;
   }
 
   /** Passes over a segment that was on the disk with all of its last flush, and whose index says what is in it. */
@@ -106,7 +115,7 @@ export class BlockReader {
       this.#removeAfterCut(segment);
       return;
     }
-    const buffer = this.#bytesOf(segment);
+    const { bytes: buffer } = this.#blocksOf(segment);
     segment.usedBytes = buffer.length;
     segment.isVerified = true;
     const read = { segment, builder: new IndexBuilder(segment.name) };
@@ -120,6 +129,7 @@ export class BlockReader {
   finish(): FoundSegment[] {
     this.#cutPending();
     this.#scratch = Buffer.alloc(0);
+    this.#read = undefined;
     const last = this.#found.at(-1)?.segment;
     return this.#found.map((found) => {
       if ("index" in found) return found;
@@ -185,7 +195,7 @@ export class BlockReader {
     if (someBlock(buffer, from, segment.salt, ({ synced }) => isLater(synced))) return true;
     return this.#segments.some((later) => {
       if (later.number <= segment.number) return false;
-      const bytes = wholeFile(later);
+      const bytes = later.wholeFile();
       return someBlock(bytes, 0, later.salt, ({ synced }) => isLater(synced));
     });
   }
@@ -194,7 +204,7 @@ export class BlockReader {
   #nothingMissingAfter({ number }: JournalSegment): boolean {
     for (const later of this.#segments) {
       if (later.number <= number) continue;
-      const bytes = wholeFile(later);
+      const bytes = later.wholeFile();
       const first = readBlock(bytes, 0, bytes.length, later.salt);
       if (first !== undefined) return first.number === this.lastBlock + 1;
     }
@@ -234,8 +244,9 @@ export class BlockReader {
 
   /** A valid block that belongs after those read so far. */
   #blockAt(segment: JournalSegment, buffer: Buffer, offset: number): BlockHeader | undefined {
-    const checked = this.#checked?.segment === segment ? this.#checked.blocks : undefined;
-    const block = checked?.get(offset) ?? readBlock(buffer, offset, buffer.length, segment.salt);
+    const block =
+      this.#blocksOf(segment).valid.get(offset) ??
+      readBlock(buffer, offset, buffer.length, segment.salt);
     return block !== undefined && block.number > this.lastBlock ? block : undefined;
   }
 
@@ -333,14 +344,6 @@ function someBlock(
     at = nextBlock(buffer, at + 1, buffer.length, salt);
   }
   return false;
-}
-
-function wholeFile(segment: JournalSegment): Buffer {
-  const { file } = segment;
-  const bytes = Buffer.allocUnsafe(file.size);
-  file.read(bytes, 0, bytes.length, 0);
-  segment.closeFile();
-  return bytes;
 }
 
 /** Spares the next restart the reading; without space it has to do it again. */

@@ -88,12 +88,29 @@ export class JournalSegment extends Segment {
     this.#home.disk.remove(this.name);
   }
 
+  /** Asks the file, and closes it again when it was not open. */
+  #borrowFile<Result>(ask: (file: DiskFile) => Result): Result {
+    const wasOpen = this.#file !== undefined;
+    try {
+      return ask(this.file);
+    } finally {
+      if (!wasOpen) this.closeFile();
+    }
+  }
+
+  /** All that is in the file. */
+  wholeFile(): Buffer {
+    return this.#borrowFile((file) => {
+      const bytes = Buffer.allocUnsafe(file.size);
+      file.read(bytes, 0, bytes.length, 0);
+      return bytes;
+    });
+  }
+
   /** Reads its bytes back from the file, and returns what of them is damaged. */
   load(): DamagedRange[] {
-    const wasOpen = this.#file !== undefined;
     const buffer = this.takeBuffer(this.usedBytes);
-    const bytes = this.file.read(buffer, 0, this.usedBytes, 0);
-    if (!wasOpen) this.closeFile();
+    const bytes = this.#borrowFile((file) => file.read(buffer, 0, this.usedBytes, 0));
     // What is missing is as damaged as what has changed.
     buffer.fill(0, bytes, this.usedBytes);
     this.touch();
@@ -138,10 +155,7 @@ export class JournalSegment extends Segment {
     const { disk } = this.#home;
     const name = `${this.name}.damaged`;
     if (disk.list().includes(name)) return;
-    const wasOpen = this.#file !== undefined;
-    const bytes = Buffer.allocUnsafe(this.file.size);
-    this.file.read(bytes, 0, bytes.length, 0);
-    if (!wasOpen) this.closeFile();
+    const bytes = this.wholeFile();
     const copy = disk.open(name);
     copy.write(bytes, 0, bytes.length, 0);
     copy.syncNow();

@@ -8,7 +8,6 @@
  * moves to the tail.
  */
 
-import { assert } from "../assert.ts";
 import type { Turn, TurnTask } from "../turn.ts";
 import {
   type DamagedRange,
@@ -16,12 +15,13 @@ import {
   type SegmentHome,
   segmentHome,
 } from "./journal-segment.ts";
+import { JournalSegments } from "./journal-segments.ts";
 import { JournalWriter, type WriterOptions } from "./journal-writer.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import type { FlushListener, Holder, Place } from "./message-store.ts";
-import { Moves } from "./moves.ts";
 import {
   BLOCK_HEADER_BYTES,
+  blockHeader,
   DELIVERED,
   DELIVERED_BYTES,
   MESSAGE,
@@ -29,12 +29,10 @@ import {
   messageStart,
   ORDINALS_MAX,
   queuesOf,
-  readBlock,
   recordBytes,
   SETTLED,
   SETTLED_BYTES,
   sealBlock,
-  segmentNumber,
   segmentStart,
 } from "./segment-format.ts";
 import { encodeIndex, IndexBuilder } from "./segment-index.ts";
@@ -75,12 +73,8 @@ export class Journal implements TurnTask {
   readonly #options: JournalOptions;
   readonly #writer: JournalWriter;
   readonly #home: SegmentHome;
-  /** From the head to the tail. */
-  readonly #segments: JournalSegment[] = [];
-  readonly #byNumber = new Map<number, JournalSegment>();
-  readonly #moves = new Moves();
+  readonly #segments: JournalSegments;
   #tail: JournalSegment | undefined;
-  #recent: JournalSegment | undefined;
   #nextNumber: number;
   #nextBlock: number;
   /** In the tail: where the block that is being filled begins; -1 when none is. */
@@ -101,13 +95,9 @@ export class Journal implements TurnTask {
   #closed = false;
   /** Whether there is something to flush when the sync that runs has ended. */
   #deferred = false;
-  #place: { buffer: Buffer; view: DataView; offset: number } | undefined;
-  #usedBytes = 0;
   /** Since somebody looked whether the head should be cleared out: bytes let go of, and bytes appended. */
   #releasedBytes = 0;
   #grownBytes = 0;
-  /** Messages that are held and can no longer be read, by the position that their holders know. */
-  readonly #lost = new Set<number>();
 
   /** An empty journal, or one that goes on behind what recovery has found. */
   constructor(
@@ -116,6 +106,7 @@ export class Journal implements TurnTask {
   ) {
     this.#options = options;
     this.#home = home;
+    this.#segments = new JournalSegments(options.onDamage);
     this.#nextNumber = lastNumber + 1;
     this.#nextBlock = lastBlock + 1;
     this.#firstUnwritten = segmentStart(lastNumber + 1);
@@ -126,14 +117,12 @@ export class Journal implements TurnTask {
 
   /** Bytes of all segment files. */
   get usedBytes(): number {
-    return this.#usedBytes;
+    return this.#segments.fileBytes;
   }
 
   /** What of them somebody holds, about. */
   get heldBytes(): number {
-    let bytes = 0;
-    for (const segment of this.#segments) bytes += segment.heldBytes;
-    return bytes;
+    return this.#segments.heldBytes;
   }
 
   // -- appending
@@ -166,7 +155,6 @@ export class Journal implements TurnTask {
   #endRecord(tail: JournalSegment, end: number, holders: number): number {
     const start = tail.usedBytes;
     tail.usedBytes = end;
-    this.#usedBytes += end - start;
     return tail.start + tail.add(start, end - start, holders);
   }
 
@@ -186,8 +174,7 @@ export class Journal implements TurnTask {
     // First what can fail: a flush must not be left open towards a segment that is not there.
     const next = this.#newSegment(bytes + BLOCK_HEADER_BYTES);
     if (tail !== undefined) this.#seal(tail);
-    this.#segments.push(next);
-    this.#byNumber.set(next.number, next);
+    this.#segments.add(next);
     this.#tail = next;
     this.#openBlock(next);
     return next;
@@ -197,7 +184,6 @@ export class Journal implements TurnTask {
     this.#blockStart = tail.usedBytes;
     this.#blockOrdinal = tail.count;
     tail.usedBytes += BLOCK_HEADER_BYTES;
-    this.#usedBytes += BLOCK_HEADER_BYTES;
   }
 
   #newSegment(bytesMin: number): JournalSegment {
@@ -235,14 +221,12 @@ export class Journal implements TurnTask {
     const { buffer, view, usedBytes, salt } = segment;
     const builder = new IndexBuilder(segment.name);
     for (let at = 0; at < usedBytes; ) {
-      const block = readBlock(buffer, at, usedBytes, salt);
-      assert(block !== undefined, `the block at ${at} of ${segment.name} is not what was written`);
+      const block = blockHeader(buffer, at);
       builder.addBlock(block, view, at, at);
       at += block.bytes;
     }
     const index = encodeIndex(builder.build(), salt);
     segment.indexBytes = index.length;
-    this.#usedBytes += index.length;
     this.#writer.writeIndex(segment, index, this.#nextBlock - 1);
   }
 
@@ -264,93 +248,35 @@ export class Journal implements TurnTask {
     this.#flushGoesOn = goesOn;
   }
 
-  // -- looking up
-
-  /** The segment of a position, where the record is now; `ordinal` is in `#ordinal`. */
-  #ordinal = 0;
-  #find(position: number): JournalSegment {
-    const now = this.#moves.current(position);
-    let segment = this.#recent;
-    const number = segmentNumber(now);
-    if (segment?.number !== number) {
-      segment = this.#byNumber.get(number);
-      assert(segment !== undefined, `position ${position} is in no segment`);
-      this.#recent = segment;
-    }
-    this.#ordinal = now - segment.start;
-    return segment;
-  }
+  // -- holders
 
   /** As `MessageStore.locate`. */
   locate(position: number): Place {
-    const segment = this.#find(position);
-    const ordinal = this.#ordinal;
-    this.#use(segment);
-    if (this.#lost.size > 0 && this.#lost.has(position))
-      throw new Error(`message ${ordinal} of ${segment.name} is damaged`);
-    this.#place ??= { buffer: segment.buffer, view: segment.view, offset: 0 };
-    this.#place.buffer = segment.buffer;
-    this.#place.view = segment.view;
-    this.#place.offset = messageStart(segment.view, segment.recordStart(ordinal));
-    return this.#place;
+    return this.#segments.locate(position);
   }
 
   /** As `MessageStore.isWhole`. */
   isWhole(position: number): boolean {
-    if (this.#lost.has(position)) return false;
-    this.#use(this.#find(position));
-    return !this.#lost.has(position);
+    return this.#segments.isWhole(position);
   }
 
-  /** Its bytes are in memory, and have been looked at. */
-  #use(segment: JournalSegment): void {
-    if (segment === this.#tail) return;
-    if (segment.resident) segment.touch();
-    else this.#load(segment);
-  }
-
-  #load(segment: JournalSegment): void {
-    const damage = segment.load();
-    for (const { ordinals } of damage)
-      for (const ordinal of ordinals) this.#lost.add(this.#moves.known(segment.start + ordinal));
-    if (damage.length === 0 || segment.isDamaged) return;
-    segment.isDamaged = true;
-    segment.keepAside();
-    for (const range of damage) this.#options.onDamage(range);
-  }
-
-  /**
-   * Looks whether the next segment that was taken over unread is what was written; false when all have been looked at. What
-   * is damaged is reported as it is when somebody needs it.
-   */
+  /** As `JournalSegments.verifyNext`. */
   verifyNext(): boolean {
-    const segment = this.#segments.find(
-      ({ isVerified, isTail, pins }) => !isVerified && !isTail && pins === 0,
-    );
-    if (segment === undefined) return false;
-    const wasResident = segment.resident;
-    this.#load(segment);
-    if (!wasResident) segment.evict();
-    return true;
+    return this.#segments.verifyNext();
   }
 
   /** As `MessageStore.release`; what a durable queue settles is remembered in the log. */
   release(position: number, holder: Holder): void {
     if (this.#closed) return;
-    // What was lost does not move with the rest of its segment.
-    if (this.#lost.size > 0 && this.#lost.has(position) && !this.#isThere(position)) return;
+    if (this.#segments.isGone(position)) return;
     const queueId = holder.persists ? holder.id : 0;
-    const segment = this.#find(position);
-    const ordinal = this.#ordinal;
+    const segment = this.#segments.find(position);
+    const { ordinal } = this.#segments;
     this.schedule();
     if (holder.persists) this.#settled.add(holder.id, segment.start + ordinal);
     if (!segment.letGo(ordinal, queueId)) return;
     this.#releasedBytes += segment.messageBytes(ordinal);
-    this.#moves.forget(segment.start + ordinal);
-  }
-
-  #isThere(position: number): boolean {
-    return this.#byNumber.has(segmentNumber(this.#moves.current(position)));
+    this.#segments.moves.forget(segment.start + ordinal);
   }
 
   /** What a durable queue holds up to `position` has been delivered: it comes back marked so. */
@@ -430,7 +356,6 @@ export class Journal implements TurnTask {
       view.setFloat64(at + 8, runs.first(run), true);
       view.setUint32(at + 16, runs.count(run), true);
       tail.usedBytes = at + SETTLED_BYTES;
-      this.#usedBytes += SETTLED_BYTES;
     }
     runs.clear();
   }
@@ -443,7 +368,6 @@ export class Journal implements TurnTask {
       view.setUint32(at + 4, queueId, true);
       view.setFloat64(at + 8, position, true);
       tail.usedBytes = at + DELIVERED_BYTES;
-      this.#usedBytes += DELIVERED_BYTES;
     }
     this.#delivered.clear();
   }
@@ -454,44 +378,43 @@ export class Journal implements TurnTask {
   #clearHead(): void {
     const { segmentBytes } = this.#options;
     for (;;) {
-      const head = this.#segments[0];
+      const { head } = this.#segments;
       if (head === undefined || head === this.#tail) return;
       if (head.heldCount > 0) {
         if (this.#releasedBytes + this.#grownBytes < segmentBytes / LOOKS_PER_SEGMENT) return;
         const allowed = this.heldBytes * LOG_BYTES_PER_HELD + SPARE_SEGMENTS * segmentBytes;
-        if (this.#usedBytes <= allowed) {
+        if (this.usedBytes <= allowed) {
           this.#releasedBytes = 0;
           this.#grownBytes = 0;
           return;
         }
         this.#relocate(head);
       }
-      this.#segments.shift();
-      this.#byNumber.delete(head.number);
-      if (this.#recent === head) this.#recent = undefined;
-      this.#usedBytes -= head.fileBytes;
+      this.#segments.removeHead();
       this.#writer.retire(head);
     }
   }
 
   #relocate(head: JournalSegment): void {
-    this.#use(head);
+    const segments = this.#segments;
+    segments.use(head);
     // It must not be evicted for the sake of what it fills the tail with.
     head.pins++;
     for (let ordinal = 0; ordinal < head.count; ordinal++) {
       if (head.holders(ordinal) === 0) continue;
-      if (!this.#lost.has(this.#moves.known(head.start + ordinal))) this.#move(head, ordinal);
+      // What is lost stays behind.
+      const known = segments.moves.known(head.start + ordinal);
+      if (!segments.isLost(known)) this.#move(head, ordinal, known);
     }
     head.pins--;
   }
 
-  #move(head: JournalSegment, ordinal: number): void {
+  #move(head: JournalSegment, ordinal: number, known: number): void {
     const from = head.start + ordinal;
     const recordAt = head.recordStart(ordinal);
     const { view } = head;
     const bytes = view.getUint32(recordAt + 4, true);
     const queues = queuesOf(view, recordAt).filter((id) => !head.isDoneWith(ordinal, id));
-    const known = this.#moves.known(from);
     for (const id of queues) this.#keepDelivered(id, known);
     const tail = this.#room(recordBytes(queues.length, bytes), 1);
     this.#header(tail, bytes, queues.length, view.getFloat64(recordAt + 8, true), known);
@@ -502,7 +425,7 @@ export class Journal implements TurnTask {
     }
     const messageAt = messageStart(view, recordAt);
     head.buffer.copy(tail.buffer, at, messageAt, messageAt + bytes);
-    this.#moves.move(from, this.#endRecord(tail, at + bytes, head.holders(ordinal)));
+    this.#segments.moves.move(from, this.#endRecord(tail, at + bytes, head.holders(ordinal)));
   }
 
   /** What says that a message was delivered may go with the head: then it is said again. */
@@ -520,19 +443,16 @@ export class Journal implements TurnTask {
 
   /** Takes over a segment that recovery has read, the older first; none is written to any more. */
   adopt(segment: JournalSegment): void {
-    this.#segments.push(segment);
-    this.#byNumber.set(segment.number, segment);
-    this.#usedBytes += segment.fileBytes;
+    this.#segments.add(segment);
   }
 
   /** The last adopted segment is the tail again if there is room in it: many short lives make no more files than one. */
   reopenTail(): void {
-    const last = this.#segments.at(-1);
+    const { last } = this.#segments;
     const { segmentBytes } = this.#options;
     if (last === undefined || last.usedBytes * 2 > segmentBytes) return;
     // What goes into it takes the place of its index.
     last.file.truncate(last.usedBytes);
-    this.#usedBytes -= last.indexBytes;
     last.indexBytes = 0;
     last.reopen(segmentBytes);
     this.#tail = last;
@@ -541,7 +461,7 @@ export class Journal implements TurnTask {
 
   /** A recovered record that is known by another position than its own. */
   adoptMove(known: number, now: number): void {
-    this.#moves.move(known, now);
+    this.#segments.moves.move(known, now);
   }
 
   /** Clears out the head, flushes, syncs, removes what is superfluous, and closes the files. */
@@ -551,10 +471,7 @@ export class Journal implements TurnTask {
     this.#writer.syncNow();
     this.#sayAllIsSafe();
     this.#closed = true;
-    for (const segment of this.#segments) {
-      segment.closeFile();
-      segment.dispose();
-    }
+    this.#segments.close();
   }
 
   /** A last block without records, which says of all before it that they are on the disk: a restart need not read them. */

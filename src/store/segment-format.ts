@@ -149,6 +149,19 @@ export function sealBlock(
   buffer.writeUInt32LE(checksum(buffer, start, end, { crcAt, salt }), crcAt);
 }
 
+/** What the header of the block at `start` says; that it is valid is for the caller to know. */
+export function blockHeader(buffer: Buffer, start: number): BlockHeader {
+  const flags = buffer.readUInt32LE(start + 16);
+  return {
+    bytes: buffer.readUInt32LE(start + 4),
+    number: buffer.readDoubleLE(start + 8),
+    goesOn: (flags & GOES_ON) !== 0,
+    continues: (flags & CONTINUES) !== 0,
+    ordinal: buffer.readUInt32LE(start + 20),
+    synced: buffer.readDoubleLE(start + 24),
+  };
+}
+
 /** The block at `start` when its magic, size and checksum are right, else undefined. */
 export function readBlock(
   buffer: Buffer,
@@ -162,14 +175,7 @@ export function readBlock(
   const crcAt = start + CRC_AT;
   const found = checksum(buffer, start, start + bytes, { crcAt, salt });
   if (found !== buffer.readUInt32LE(crcAt)) return undefined;
-  return {
-    bytes,
-    number: buffer.readDoubleLE(start + 8),
-    goesOn: (buffer.readUInt32LE(start + 16) & GOES_ON) !== 0,
-    continues: (buffer.readUInt32LE(start + 16) & CONTINUES) !== 0,
-    ordinal: buffer.readUInt32LE(start + 20),
-    synced: buffer.readDoubleLE(start + 24),
-  };
+  return blockHeader(buffer, start);
 }
 
 /** Bytes of a MESSAGE record. */

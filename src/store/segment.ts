@@ -190,15 +190,6 @@ export abstract class Segment implements Evictable {
     if (this.#many.size > 0) this.#many.clear();
   }
 
-  /** What `MessageTable` says of its messages; the arrays are its own. */
-  get offsets(): Uint32Array {
-    return this.#offsets.subarray(0, this.count);
-  }
-
-  get sizes(): Uint16Array {
-    return this.#sizes.subarray(0, this.count);
-  }
-
   /** Where the record of the message with this ordinal begins. */
   recordStart(ordinal: number): number {
     return this.#offsets[ordinal]!;

@@ -22,6 +22,19 @@ async function client(url: string) {
   return connection;
 }
 
+/** A broker with a client that says its header and then neither reads nor answers. */
+async function withSilentClient(): Promise<BrokerCommand> {
+  const command = new BrokerCommand(inMemory);
+  const { port } = new URL(await command.url());
+  const socket = connectTcp(Number(port), "127.0.0.1");
+  socket.on("error", () => undefined);
+  onTestFinished(() => void socket.destroy());
+  socket.write("AMQP\0\0\u0009\u0001");
+  await once(socket, "data");
+  socket.pause();
+  return command;
+}
+
 describe("leveret", () => {
   test("--version is the version, and --help is of use", async () => {
     const [asked, helped] = [new BrokerCommand(["--version"]), new BrokerCommand(["-h"])];
@@ -153,14 +166,7 @@ describe("signals", () => {
   );
 
   test("G15 a second one ends it at once, whoever has not answered yet", async () => {
-    const command = new BrokerCommand(inMemory);
-    const { port } = new URL(await command.url());
-    const socket = connectTcp(Number(port), "127.0.0.1");
-    socket.on("error", () => undefined);
-    onTestFinished(() => void socket.destroy());
-    socket.write("AMQP\0\0\u0009\u0001");
-    await once(socket, "data");
-    socket.pause();
+    const command = await withSilentClient();
     command.signal("SIGTERM");
     await command.line("SIGTERM received");
     command.signal("SIGTERM");
@@ -168,14 +174,7 @@ describe("signals", () => {
   });
 
   test("G15 a client that does not answer is not waited for longer than a second or two", async () => {
-    const command = new BrokerCommand(inMemory);
-    const { port } = new URL(await command.url());
-    const socket = connectTcp(Number(port), "127.0.0.1");
-    socket.on("error", () => undefined);
-    onTestFinished(() => void socket.destroy());
-    socket.write("AMQP\0\0\u0009\u0001");
-    await once(socket, "data");
-    socket.pause();
+    const command = await withSilentClient();
     command.signal("SIGTERM");
     expect(await command.ended).toBe(0);
   });
