@@ -176,9 +176,17 @@ export class BlockReader {
   ): boolean {
     return (
       number === this.lastBlock + 1 ||
-      this.lastBlock === 0 ||
+      (this.lastBlock === 0 && this.#isOldest(segment)) ||
       this.#wasSynced(buffer, offset, segment)
     );
+  }
+
+  /**
+   * Whether nothing can be missing before a segment but what went with the head. Files go in order: where an older one is
+   * left, whatever is missing of it is missing here.
+   */
+  #isOldest(segment: JournalSegment): boolean {
+    return segment === this.#segments[0];
   }
 
   /**
@@ -186,17 +194,19 @@ export class BlockReader {
    * segment from this one on, so this is costly, and is asked only where something is missing.
    */
   #wasSynced(buffer: Buffer, from: number, segment: JournalSegment): boolean {
-    const missing = this.lastBlock + 1;
-    if (this.synced >= missing) return true;
-    const isLater = (synced: number): boolean => {
+    // Where nothing has been read yet, it is the one before the first that there is.
+    let missing = this.lastBlock > 0 ? this.lastBlock + 1 : undefined;
+    if (missing !== undefined && this.synced >= missing) return true;
+    const saysSo = ({ number, synced }: BlockHeader): boolean => {
       this.synced = Math.max(this.synced, synced);
-      return synced >= missing;
+      missing ??= number - 1;
+      return this.synced >= missing;
     };
-    if (someBlock(buffer, from, segment.salt, ({ synced }) => isLater(synced))) return true;
+    if (someBlock(buffer, from, segment.salt, saysSo)) return true;
     return this.#segments.some((later) => {
       if (later.number <= segment.number) return false;
       const bytes = later.wholeFile();
-      return someBlock(bytes, 0, later.salt, ({ synced }) => isLater(synced));
+      return someBlock(bytes, 0, later.salt, saysSo);
     });
   }
 
@@ -266,7 +276,7 @@ export class BlockReader {
 
   #pend(block: PendingBlock): void {
     const { number, continues, goesOn } = block.header;
-    const isFirst = this.lastBlock === 0;
+    const isFirst = this.lastBlock === 0 && this.#isOldest(block.read.segment);
     // A gap in the numbers is a lost block: what of its flush stands on either side does not count.
     if (number !== this.lastBlock + 1) this.#noteGap(block);
     this.lastBlock = number;

@@ -472,6 +472,52 @@ describe("of a journal of several segments", () => {
     expect(labelsOf(recoverFrom(damaged).recovery)).toEqual([[1], [4]]);
   });
 
+  /** The files of a journal of one flush that goes over three segments, and of a later one in the last of them. */
+  function filesOfLongFlush(): Map<string, Buffer> {
+    const disk = new SimulatedDisk(new Random(1));
+    const options = optionsFor(disk, 4096);
+    const journal = new Journal(options);
+    for (const label of [1, 2, 3]) append(journal, label, Buffer.alloc(3000, label));
+    options.turn.run();
+    append(journal, 4, Buffer.alloc(10, 4));
+    journal.flush();
+    const long = disk.list().map((name) => [name, withoutIndex(disk.bytesOf(name))] as const);
+    expect(long.map(([, bytes]) => walkBlocks(bytes)[0]!.header)).toMatchObject([
+      { continues: false, goesOn: true },
+      { continues: true, goesOn: true },
+      { continues: true, goesOn: false },
+    ]);
+    return new Map(long);
+  }
+
+  test("a flush that goes over three counts wholly or not at all when the disk has kept only its end", () => {
+    const long = filesOfLongFlush();
+    const names = [...long.keys()];
+    for (const lost of [[0], [1], [0, 1]].map((each) => each.map((index) => names[index]!))) {
+      const kept = new Map([...long].map(([name, bytes]) => [name, bytes]));
+      for (const name of lost) kept.set(name, Buffer.alloc(0));
+      const { recovery, disk } = recoverFrom(kept);
+      expect(labelsOf(recovery)).toEqual([[], []]);
+      expect(recovery.damage.map(({ kind }) => kind)).not.toContain("damaged");
+      const options = optionsFor(disk, 4096);
+      expect(labelsOf(recoverJournal(options))).toEqual([[], []]);
+    }
+  });
+
+  test("a flush counts only with those before it, when the disk has kept none of these", () => {
+    const [name, bytes] = [...filesOfLongFlush()].at(-1)!;
+    const { start, end } = walkBlocks(bytes)[1]!;
+    const alone = Buffer.from(bytes.subarray(start, end));
+    const nothing = Buffer.alloc(0);
+    const { recovery } = recoverFrom(
+      new Map([
+        [FIRST, nothing],
+        [name, alone],
+      ]),
+    );
+    expect(labelsOf(recovery)).toEqual([[], []]);
+  });
+
   test("the oldest may be missing: they were no longer needed", () => {
     const { recovery } = recoverFrom(new Map([...files].slice(2)));
     const expected = [...inFile.values()].slice(2).flat();
