@@ -199,11 +199,17 @@ export class Output {
 
   /** A message's content header and body, in frames no larger than the peer's limit. */
   content(channel: number, message: StoredMessage): void {
-    const { buffer, contentStart, headerBytes, bodyBytes } = message;
+    const { buffer, contentStart, headerBytes, bodyBytes, shownHeader } = message;
+    if (shownHeader !== undefined) {
+      this.frame(FRAME_HEADER, channel, shownHeader, 0, shownHeader.length);
+      this.#body(channel, message);
+      return;
+    }
     const headerFrameBytes = headerBytes + FRAME_OVERHEAD_BYTES;
     const bytes = headerFrameBytes + (bodyBytes === 0 ? 0 : bodyBytes + FRAME_OVERHEAD_BYTES);
     if (bytes >= REFERENCE_BYTES_MIN || bodyBytes + FRAME_OVERHEAD_BYTES > this.frameMax) {
-      this.#largeContent(channel, message);
+      this.frame(FRAME_HEADER, channel, buffer, message.headerStart, message.headerEnd);
+      this.#body(channel, message);
       return;
     }
     const slab = this.#room(bytes);
@@ -219,9 +225,8 @@ export class Output {
     this.bytes += bytes;
   }
 
-  #largeContent(channel: number, message: StoredMessage): void {
+  #body(channel: number, message: StoredMessage): void {
     const { buffer, bodyBytes } = message;
-    this.frame(FRAME_HEADER, channel, buffer, message.headerStart, message.headerEnd);
     const pieceBytes = this.frameMax - FRAME_OVERHEAD_BYTES;
     const end = message.bodyStart + bodyBytes;
     for (let from = message.bodyStart; from < end; from += pieceBytes) {

@@ -159,6 +159,8 @@ export class StoredMessage {
   contentStart = 0;
   headerBytes = 0;
   bodyBytes = 0;
+  /** The content header that is shown in the place of the stored one. */
+  shownHeader: Buffer | undefined = undefined;
 
   /** Looks at the message at `offset` (borrowed). */
   open(room: Room, offset: number): void {
@@ -187,6 +189,7 @@ export class StoredMessage {
     this.routingEnd = at + (routing & ~MARKS);
     this.contentStart = this.routingEnd;
     this.hasDeaths = (routing & HAS_DEATHS) !== 0;
+    this.shownHeader = undefined;
   }
 
   get headerStart(): number {

@@ -3,7 +3,8 @@
  *
  * Among consumers with credit the highest priority goes first, and within one priority they take turns. A consumer found
  * without credit leaves the rotation until it says that it has credit again, so that a hundred idle consumers cost a
- * message nothing. With a single active consumer all but one wait, in the order in which they came.
+ * message nothing. With a single active consumer all but one wait, in the order in which they came; of a quorum queue it is
+ * one of the highest priority, and one that comes later takes over when the active one has settled what it has.
  */
 
 /** Who takes messages from a queue: declared here, implemented by the server's side. */
@@ -12,6 +13,8 @@ export interface Consumer {
   readonly exclusive: boolean;
   /** Kept by `Consumers`: whether it is in the rotation. False at first. */
   rotates: boolean;
+  /** What it was delivered and has not settled. */
+  readonly unackedCount: number;
   /** Whether it can take a message now. A consumer that said no calls `Queue.consumerReady` when that changes. */
   hasCredit(): boolean;
   /** Takes the message and either settles it or keeps it unacked; `sequence` and `bits` are for settling or requeueing. */
@@ -35,9 +38,14 @@ export class Consumers {
   /** By priority, the highest first. */
   readonly #groups: Group[] = [];
   readonly #singleActive: boolean;
+  readonly #byPriority: boolean;
+  /** The single active consumer; if one waits to take over from it, it gets nothing more. */
+  #active: Consumer | undefined;
 
-  constructor(singleActive: boolean) {
+  /** `byPriority`: whether the priority says which consumer is the single active one. */
+  constructor(singleActive: boolean, byPriority: boolean) {
     this.#singleActive = singleActive;
+    this.#byPriority = byPriority;
   }
 
   get count(): number {
@@ -55,27 +63,57 @@ export class Consumers {
 
   add(consumer: Consumer): void {
     this.#all.push(consumer);
-    if (!this.#singleActive || this.#all.length === 1) this.activate(consumer);
+    this.activate(consumer);
   }
 
   /** Puts a consumer into the rotation unless it is there; one that waits to become the active one stays out. */
   activate(consumer: Consumer): void {
-    if (consumer.rotates || (this.#singleActive && this.#all[0] !== consumer)) return;
+    if (this.#singleActive) this.#chooseActive();
+    else this.#rotate(consumer);
+  }
+
+  #rotate(consumer: Consumer): void {
+    if (consumer.rotates) return;
     consumer.rotates = true;
     this.#group(consumer.priority).active.push(consumer);
+  }
+
+  #stopRotating(consumer: Consumer): void {
+    const group = this.#group(consumer.priority);
+    const turn = group.active.indexOf(consumer);
+    if (turn >= 0) takeOut(group, turn);
+  }
+
+  #chooseActive(): void {
+    const active = this.#active;
+    const first = this.#byPriority || active === undefined ? this.#firstInLine() : active;
+    if (active !== undefined && active !== first) {
+      this.#stopRotating(active);
+      if (active.unackedCount > 0) return;
+    }
+    this.#active = first;
+    if (first !== undefined) this.#rotate(first);
+  }
+
+  #firstInLine(): Consumer | undefined {
+    let first = this.#all[0];
+    if (this.#byPriority && first !== undefined) {
+      for (const consumer of this.#all) if (consumer.priority > first.priority) first = consumer;
+    }
+    // Of equals the active one goes on.
+    return first?.priority === this.#active?.priority ? this.#active : first;
   }
 
   remove(consumer: Consumer): void {
     const index = this.#all.indexOf(consumer);
     if (index < 0) return;
     this.#all.splice(index, 1);
-    const group = this.#group(consumer.priority);
-    const turn = group.active.indexOf(consumer);
-    if (turn >= 0) takeOut(group, turn);
+    this.#stopRotating(consumer);
     if (!this.#all.some(({ priority }) => priority === consumer.priority)) {
-      this.#groups.splice(this.#groups.indexOf(group), 1);
+      this.#groups.splice(this.#groups.indexOf(this.#group(consumer.priority)), 1);
     }
-    if (this.#singleActive && index === 0 && this.#all.length > 0) this.activate(this.#all[0]!);
+    if (this.#active === consumer) this.#active = undefined;
+    if (this.#singleActive) this.#chooseActive();
   }
 
   #group(priority: number): Group {

@@ -10,10 +10,12 @@ import { StoredMessage } from "../amqp/stored-message.ts";
 import type { Clock, Timer } from "../clock.ts";
 import type { Holder, MessageStore } from "../store/message-store.ts";
 import { type Consumer, Consumers } from "./consumers.ts";
-import { EXPIRES, PERSISTENT, REDELIVERED, Ready } from "./ready.ts";
+import { DeliveryCounts } from "./delivery-counts.ts";
+import { QuorumReady } from "./quorum-ready.ts";
+import { EXPIRES, PERSISTENT, REDELIVERED, Ready, type ReadyMessages } from "./ready.ts";
 import type { QueueSettings } from "./settings.ts";
 
-export type DeadLetterReason = "rejected" | "expired" | "maxlen";
+export type DeadLetterReason = "rejected" | "expired" | "maxlen" | "delivery_limit";
 
 /** Who has queues: declared here, implemented by the virtual host. */
 export interface QueueOwner {
@@ -58,7 +60,9 @@ export class Queue implements Holder {
   readonly #store: MessageStore;
   readonly #clock: Clock;
   readonly #owner: QueueOwner;
-  readonly #ready: Ready;
+  readonly #ready: ReadyMessages;
+  /** Of a quorum queue. */
+  readonly #deliveryCounts: DeliveryCounts | undefined;
   readonly #consumers: Consumers;
 
   /** Delivered and not settled. */
@@ -83,10 +87,15 @@ export class Queue implements Holder {
     this.#store = context.store;
     this.#clock = context.clock;
     this.#owner = context.owner;
-    this.#ready = new Ready(spec.settings.priorityMax);
-    this.#consumers = new Consumers(spec.settings.singleActiveConsumer);
+    this.#ready = this.isQuorum ? new QuorumReady() : new Ready(spec.settings.priorityMax);
+    this.#deliveryCounts = this.isQuorum ? new DeliveryCounts() : undefined;
+    this.#consumers = new Consumers(spec.settings.singleActiveConsumer, this.isQuorum);
     this.#usedAtMs = context.clock.now();
     this.#watchUse();
+  }
+
+  get isQuorum(): boolean {
+    return this.settings.type === "quorum";
   }
 
   /** An exclusive queue goes with its connection, durable or not. */
@@ -189,13 +198,28 @@ export class Queue implements Holder {
 
   /** Takes a message back after a restart, behind those that it took back before. */
   recover(position: number, bits: number, priority: number): void {
-    const entry = this.settings.messageTtlMs === undefined ? bits : bits | EXPIRES;
-    this.#ready.push(position, entry >>> 0, priority);
+    const entry = (this.settings.messageTtlMs === undefined ? bits : bits | EXPIRES) >>> 0;
+    if (this.#deliveryCounts !== undefined && (entry & REDELIVERED) !== 0) {
+      this.#deliveryCounts.increase(position);
+      this.#ready.restore(position, 0, entry);
+    } else {
+      this.#ready.push(position, entry, priority);
+    }
+  }
+
+  /** How often a message has come back to a quorum queue; 0 in any other. */
+  deliveryCount(position: number): number {
+    return this.#deliveryCounts?.of(position) ?? 0;
   }
 
   /** A delivered message is done with. */
   settle(position: number): void {
     this.unackedCount--;
+    this.#release(position);
+  }
+
+  #release(position: number): void {
+    this.#deliveryCounts?.forget(position);
     this.#store.release(position, this);
   }
 
@@ -205,15 +229,30 @@ export class Queue implements Holder {
     this.#discard(position, "rejected");
   }
 
-  /** A delivered message comes back to its place. `dispatch` is for the caller to call when all have come back. */
-  requeue(position: number, sequence: number, bits: number): void {
+  /**
+   * A delivered message comes back to its place, because its client gives it back or is gone (`isLost`). `dispatch` is for the
+   * caller to call when all have come back.
+   */
+  requeue(position: number, sequence: number, bits: number, isLost = false): void {
     if (this.deleted) {
       this.settle(position);
       return;
     }
     this.unackedCount--;
-    this.#ready.restore(position, sequence, bits | REDELIVERED);
+    const entry = (bits | REDELIVERED) >>> 0;
+    if (this.#deliveryCounts === undefined) this.#ready.restore(position, sequence, entry);
+    else this.#comeBack(position, entry, isLost, this.#deliveryCounts);
     this.#dropExcess();
+  }
+
+  /** However a message comes back to a quorum queue, it counts [RabbitMQ 4.2: delivery-limit]. */
+  #comeBack(position: number, bits: number, isLost: boolean, counts: DeliveryCounts): void {
+    const { deliveryLimit } = this.settings;
+    if (counts.increase(position) > deliveryLimit) this.#discard(position, "delivery_limit");
+    // Without a limit what one consumer gives back again and again must not keep others from all the rest.
+    else if (deliveryLimit === Number.POSITIVE_INFINITY && !isLost)
+      this.#ready.push(position, bits, 0);
+    else this.#ready.restore(position, 0, bits);
   }
 
   addConsumer(consumer: Consumer): void {
@@ -249,7 +288,7 @@ export class Queue implements Holder {
   #releaseFirst(): void {
     const { position } = this.#ready;
     this.#ready.shift();
-    this.#store.release(position, this);
+    this.#release(position);
   }
 
   /** The broker stops: no timer rings any more. */
@@ -280,11 +319,12 @@ export class Queue implements Holder {
 
   /** A message leaves for good: as a dead letter if the queue has an exchange for them. */
   #discard(position: number, reason: DeadLetterReason): void {
-    if (this.settings.deadLetterExchange !== undefined && !this.deleted) {
-      this.#owner.deadLetter(this, position, reason);
-    } else {
-      this.#store.release(position, this);
+    if (this.settings.deadLetterExchange === undefined || this.deleted) {
+      this.#release(position);
+      return;
     }
+    this.#deliveryCounts?.forget(position);
+    this.#owner.deadLetter(this, position, reason);
   }
 
   /** The first ready message leaves as a dead letter. */

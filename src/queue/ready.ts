@@ -32,6 +32,26 @@ export function entryBodyBytes(bits: number): number {
   return bits >>> BODY_SHIFT;
 }
 
+/** What a queue asks of the messages that wait in it: the order in which they leave is up to the type of the queue. */
+export interface ReadyMessages {
+  readonly length: number;
+  /** Of their bodies. */
+  readonly bodyBytes: number;
+  /** The first message, as of the last call of `first`. */
+  readonly position: number;
+  readonly sequence: number;
+  readonly bits: number;
+  push(position: number, bits: number, priority: number): void;
+  /** The sequence of a message that is delivered at once; only while nothing is ready. */
+  pass(priority: number): number;
+  /** Takes a delivered message back. */
+  restore(position: number, sequence: number, bits: number): void;
+  /** Looks at the first message: false when there is none, else its position, sequence and bits are set. */
+  first(): boolean;
+  /** Removes the message that `first` has just looked at. */
+  shift(): void;
+}
+
 /** Sequences of one priority lie in a range of their own: 2^45 messages, far more than pass a queue in its life. */
 const PRIORITY_SPAN = 2 ** 45;
 
@@ -88,7 +108,7 @@ class Level {
   }
 }
 
-export class Ready {
+export class Ready implements ReadyMessages {
   /** How many messages are ready. */
   length = 0;
   /** Their bodies. */

@@ -28,6 +28,8 @@ export interface QueueSettings {
   deadLetterExchange: string | undefined;
   deadLetterRoutingKey: string | undefined;
   singleActiveConsumer: boolean;
+  /** How often a message of a quorum queue may come back; infinity is without limit. */
+  deliveryLimit: number;
 }
 
 interface ArgumentRule {
@@ -40,6 +42,9 @@ interface ArgumentRule {
 
 /** Ten years: no time in a queue's arguments may be longer [RabbitMQ]. */
 const TIME_MS_MAX = 315_360_000_000;
+
+/** Of a quorum queue that says nothing else [RabbitMQ 4]. */
+const DELIVERY_LIMIT = 20;
 
 /** Names and routing keys are shortstrs. */
 const NAME_BYTES_MAX = 255;
@@ -176,7 +181,14 @@ const ruleTable: Readonly<Record<string, ArgumentRule>> = {
       settings.singleActiveConsumer = value.value === true;
     },
   },
-  "x-delivery-limit": { check: checkInteger, types: quorum },
+  "x-delivery-limit": {
+    check: checkInteger,
+    apply: (settings, value) => {
+      const limit = integerValue(value)!;
+      settings.deliveryLimit = limit < 0 ? Number.POSITIVE_INFINITY : limit;
+    },
+    types: quorum,
+  },
   "x-queue-mode": {
     check: checkOneOf(["default", "lazy"], (mode) => `"unsupported queue mode '${mode}'"`),
     types: classic,
@@ -211,6 +223,7 @@ export function queueSettings(args: FieldTable, queue: string): QueueSettings {
     deadLetterExchange: undefined,
     deadLetterRoutingKey: undefined,
     singleActiveConsumer: false,
+    deliveryLimit: DELIVERY_LIMIT,
   };
   for (const [name, value] of args) {
     const rule = rules.get(name);

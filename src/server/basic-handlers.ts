@@ -10,6 +10,7 @@ import { REPLY_QUEUE } from "../broker/reply-queue.ts";
 import type { Queue } from "../queue/queue.ts";
 import { REDELIVERED } from "../queue/ready.ts";
 import type { Channel } from "./channel.ts";
+import { showDeliveryCount } from "./delivery-count.ts";
 import type { ChannelMethodName, HandlersOf } from "./handlers.ts";
 import { settle, settleAll } from "./settling.ts";
 
@@ -38,6 +39,22 @@ function checkExclusiveUse(queue: Queue, exclusive: boolean, shown: string): voi
   if (refused) throw new AmqpError("ACCESS_REFUSED", `${shown} in exclusive use`);
 }
 
+/** Throws RESOURCE_LOCKED when the queue's messages are for its single active consumer alone. */
+function checkGetting(queue: Queue, shown: string): void {
+  if (!queue.isQuorum || !queue.settings.singleActiveConsumer) return;
+  throw new AmqpError(
+    "RESOURCE_LOCKED",
+    `cannot obtain access to locked ${shown}. basic.get operations are not supported by quorum queues with single active consumer`,
+  );
+}
+
+/** What a consumer of a quorum queue may have unacked if its client sets no limit [RabbitMQ]. */
+const QUORUM_PREFETCH_MAX = 2000;
+
+function prefetchFor(queue: Queue, prefetch: number): number {
+  return prefetch === 0 && queue.isQuorum ? QUORUM_PREFETCH_MAX : prefetch;
+}
+
 function recover(channel: Channel, requeue: boolean): void {
   if (!requeue) throw new AmqpError("NOT_IMPLEMENTED", "requeue=false");
   // At once, and also in a transaction.
@@ -57,8 +74,7 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
 
   "basic.consume": (channel, args) => {
     const consumerTag = args.consumerTag === "" ? generateName("amq.ctag-") : args.consumerTag;
-    const { noAck, exclusive } = args;
-    const prefetch = channel.consumerPrefetch;
+    const { noAck } = args;
     const consumeOk = (): void => {
       if (!args.noWait) channel.reply("basic.consume-ok", { consumerTag });
     };
@@ -78,7 +94,11 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
     const queue = channel.readableQueue(args.queue);
     const shown = queueIn(channel.vhost.name, queue.name);
     const priority = consumerPriority(args.arguments, shown);
+    if (queue.isQuorum && channel.prefetch > 0)
+      throw new AmqpError("NOT_IMPLEMENTED", `${shown} does not support global qos`);
+    const exclusive = args.exclusive && !queue.isQuorum;
     checkExclusiveUse(queue, exclusive, shown);
+    const prefetch = prefetchFor(queue, channel.consumerPrefetch);
     const consumer = channel.consume(queue, { consumerTag, noAck, exclusive, priority, prefetch });
     // Before the first delivery.
     consumeOk();
@@ -94,6 +114,7 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
 
   "basic.get": (channel, { queue: name, noAck }) => {
     const queue = channel.readableQueue(name);
+    checkGetting(queue, queueIn(channel.vhost.name, queue.name));
     const taken = queue.take();
     if (taken === undefined) {
       channel.reply("basic.get-empty", { clusterId: "" });
@@ -101,10 +122,12 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
     }
     const { position, sequence, bits } = taken;
     const deliveryTag = ++channel.lastDeliveryTag;
+    const redelivered = (bits & REDELIVERED) !== 0;
     queue.open(position, message);
+    if (redelivered) showDeliveryCount(queue, position, message);
     channel.output.method(channel.number, "basic.get-ok", {
       deliveryTag,
-      redelivered: (bits & REDELIVERED) !== 0,
+      redelivered,
       exchange: message.exchange,
       routingKey: message.routingKey,
       messageCount: queue.readyCount,

@@ -182,7 +182,7 @@ export class Channel {
     this.isOpen = false;
     this.transaction?.rollback();
     this.cancelAll();
-    settleAll(this, this.unacked.takeAll(), "requeue");
+    settleAll(this, this.unacked.takeAll(), "lose");
     this.content.release();
   }
 }

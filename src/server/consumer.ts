@@ -11,6 +11,7 @@ import type { Consumer } from "../queue/consumers.ts";
 import type { Queue } from "../queue/queue.ts";
 import { REDELIVERED } from "../queue/ready.ts";
 import type { Channel } from "./channel.ts";
+import { showDeliveryCount } from "./delivery-count.ts";
 import type { DeliverySource } from "./unacked.ts";
 
 export interface ConsumerSpec {
@@ -61,13 +62,10 @@ export class ChannelConsumer implements Consumer, DeliverySource {
   deliver(position: number, sequence: number, bits: number): void {
     const channel = this.#channel;
     const deliveryTag = ++channel.lastDeliveryTag;
+    const redelivered = (bits & REDELIVERED) !== 0;
     this.queue.open(position, message);
-    channel.connection.output.deliver(
-      this.#template,
-      deliveryTag,
-      (bits & REDELIVERED) !== 0,
-      message,
-    );
+    if (redelivered) showDeliveryCount(this.queue, position, message);
+    channel.connection.output.deliver(this.#template, deliveryTag, redelivered, message);
     if (this.noAck) {
       this.queue.settle(position);
     } else {

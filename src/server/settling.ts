@@ -8,7 +8,8 @@ import { AmqpError } from "../amqp/errors.ts";
 import type { Channel } from "./channel.ts";
 import type { Delivery } from "./unacked.ts";
 
-export type Outcome = "ack" | "reject" | "requeue";
+/** `lose`: the client is gone, and nobody has said anything about the messages. */
+export type Outcome = "ack" | "reject" | "requeue" | "lose";
 
 /** Settles by tag; tag 0 with `multiple` is all there are [basic.ack, basic.nack, basic.reject]. */
 export function settle(
@@ -65,7 +66,7 @@ export function settleAll(
     delivery.source.settled();
   }
   channel.wakeConsumers();
-  if (outcome !== "requeue") return;
+  if (outcome === "ack" || outcome === "reject") return;
   for (const queue of new Set(deliveries.map(({ source }) => source.queue))) queue.dispatch();
 }
 
@@ -73,5 +74,5 @@ function finish({ source, position, sequence, bits }: Delivery, outcome: Outcome
   const { queue } = source;
   if (outcome === "ack") queue.settle(position);
   else if (outcome === "reject") queue.reject(position);
-  else queue.requeue(position, sequence, bits);
+  else queue.requeue(position, sequence, bits, outcome === "lose");
 }

@@ -163,7 +163,7 @@ export const rows = {
   Q23: { title: "x-max-priority" },
   Q24: { title: "Priorities of quorum queues", notChecked: "3.10 has none" },
   Q25: { title: "x-single-active-consumer" },
-  Q26: { title: "x-delivery-limit" },
+  Q26: { title: "x-delivery-limit", differs: "3.10 has no limit by default" },
   Q27: { title: "Delayed retry", notChecked: "new in 4.3" },
   Q28: { title: "x-queue-mode" },
   Q29: { title: "x-queue-version" },
@@ -255,6 +255,6 @@ export type RowId = keyof typeof rows;
 export const pending: ReadonlySet<RowId> = new Set<RowId>([
   ...(["V6", "V8"] as const),
   ...(["X20", "X21", "X22", "X24", "X26", "P19"] as const),
-  ...(["Q22", "Q24", "Q26", "Q27", "Q28", "Q29", "Q30", "Q31", "Q32", "Q33", "K16"] as const),
-  ...(["QQ2", "QQ3", "QQ5", "QQ6", "QQ7", "QQ8"] as const),
+  ...(["Q22", "Q27", "Q28", "Q29", "Q30", "Q31", "Q32", "Q33", "K16"] as const),
+  ...(["QQ7"] as const),
 ]);

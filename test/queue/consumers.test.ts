@@ -8,6 +8,7 @@ class FakeConsumer implements Consumer {
   readonly priority: number;
   readonly exclusive: boolean;
   rotates = false;
+  unackedCount = 0;
   credit = Number.POSITIVE_INFINITY;
 
   constructor(name: string, priority = 0, exclusive = false) {
@@ -25,7 +26,10 @@ class FakeConsumer implements Consumer {
 }
 
 function added(singleActive: boolean, ...consumers: FakeConsumer[]): Consumers {
-  const all = new Consumers(singleActive);
+  return addedTo(new Consumers(singleActive, false), consumers);
+}
+
+function addedTo(all: Consumers, consumers: readonly FakeConsumer[]): Consumers {
   for (const consumer of consumers) all.add(consumer);
   return all;
 }
@@ -124,6 +128,46 @@ describe("a single active consumer", () => {
   });
 });
 
+describe("Q25 a single active consumer by priority", () => {
+  const byPriority = (...consumers: FakeConsumer[]) =>
+    addedTo(new Consumers(true, true), consumers);
+
+  test("is the first of the highest priority", () => {
+    const [a, b, c] = [new FakeConsumer("a"), new FakeConsumer("b", 9), new FakeConsumer("c", 9)];
+    const consumers = byPriority(a, b, c);
+    expect(turns(consumers, 2)).toEqual(["b", "b"]);
+    consumers.remove(b);
+    expect(turns(consumers, 2)).toEqual(["c", "c"]);
+    consumers.remove(c);
+    expect(turns(consumers, 2)).toEqual(["a", "a"]);
+    consumers.remove(a);
+    expect(turns(consumers, 1)).toEqual([undefined]);
+  });
+
+  test("gives way to one of higher priority only when it has settled everything, and gets nothing till then", () => {
+    const [a, b] = [new FakeConsumer("a"), new FakeConsumer("b", 1)];
+    const consumers = byPriority(a);
+    a.unackedCount = 1;
+    consumers.add(b);
+    expect(turns(consumers, 1)).toEqual([undefined]);
+    consumers.activate(a);
+    consumers.activate(b);
+    expect(turns(consumers, 1)).toEqual([undefined]);
+    a.unackedCount = 0;
+    consumers.activate(a);
+    expect(turns(consumers, 2)).toEqual(["b", "b"]);
+  });
+
+  test("goes on when the one that it was to give way to has left", () => {
+    const [a, b] = [new FakeConsumer("a"), new FakeConsumer("b", 1)];
+    const consumers = byPriority(a);
+    a.unackedCount = 1;
+    consumers.add(b);
+    consumers.remove(b);
+    expect(turns(consumers, 2)).toEqual(["a", "a"]);
+  });
+});
+
 interface Member {
   consumer: FakeConsumer;
   active: boolean;
@@ -200,7 +244,7 @@ seeded(
   "consumers come and go, run out of credit and get it again, and the turns are right",
   150,
   (random) => {
-    const consumers = new Consumers(false);
+    const consumers = new Consumers(false, false);
     const model = new Model();
     for (let step = 0; step < 250; step++) {
       const action = random.below(10);

@@ -204,6 +204,7 @@ export class FakeConsumer implements Consumer {
   readonly priority: number;
   readonly exclusive = false;
   rotates = false;
+  unackedCount = 0;
   credit: number;
   queueDeletions = 0;
   /** All that was ever delivered. */

@@ -47,6 +47,7 @@ test("without arguments a queue is classic and has no limits", () => {
     deadLetterExchange: undefined,
     deadLetterRoutingKey: undefined,
     singleActiveConsumer: false,
+    deliveryLimit: 20,
   });
 });
 
@@ -74,7 +75,19 @@ test("every argument comes to a setting", () => {
     deadLetterExchange: "",
     deadLetterRoutingKey: "dead",
     singleActiveConsumer: true,
+    deliveryLimit: 20,
   });
+});
+
+test("Q26 a delivery limit below 0 is no limit", () => {
+  const limit = (value: number) =>
+    settings({ "x-queue-type": longstr("quorum"), "x-delivery-limit": int(value) }).deliveryLimit;
+  expect([0, 3, -1, -2].map(limit)).toEqual([
+    0,
+    3,
+    Number.POSITIVE_INFINITY,
+    Number.POSITIVE_INFINITY,
+  ]);
 });
 
 const time: [FieldValue, string][] = [

@@ -1,0 +1,27 @@
+/**
+ * How often each message of a quorum queue has come back: after too often it is not delivered again.
+ *
+ * Only messages that have come back are in it, until they leave the queue: a queue whose consumers do their work keeps
+ * nothing here.
+ */
+
+export class DeliveryCounts {
+  readonly #counts = new Map<number, number>();
+
+  /** 0 for a message that has never come back. */
+  of(position: number): number {
+    return this.#counts.get(position) ?? 0;
+  }
+
+  /** One more; returns how many that makes. */
+  increase(position: number): number {
+    const count = this.of(position) + 1;
+    this.#counts.set(position, count);
+    return count;
+  }
+
+  /** The message has left the queue. */
+  forget(position: number): void {
+    if (this.#counts.size > 0) this.#counts.delete(position);
+  }
+}
