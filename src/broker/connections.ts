@@ -7,7 +7,10 @@
 import { AmqpError, NO_METHOD } from "../amqp/errors.ts";
 import type { FieldTable } from "../amqp/field-table.ts";
 import type { Settings } from "../config.ts";
+import type { ChannelCounts } from "../queue/counts.ts";
+import type { Queue } from "../queue/queue.ts";
 import { AdministrationError } from "./administration.ts";
+import type { Churn } from "./churn.ts";
 import { isReached } from "./limits.ts";
 import type { User } from "./users.ts";
 import type { VirtualHost } from "./vhost.ts";
@@ -38,6 +41,49 @@ export interface ConnectionInfo {
   readonly timeout: number;
   /** Milliseconds since 1970. */
   readonly connectedAt: number;
+  readonly tls: boolean;
+  /** Bytes that came and in how many pieces; and the same of what was sent. */
+  readonly receivedBytes: number;
+  readonly receiveCount: number;
+  readonly sentBytes: number;
+  readonly sendCount: number;
+}
+
+/** What there is to know of a channel; a snapshot. */
+export interface ChannelInfo {
+  readonly number: number;
+  /** That of its connection, and the number in brackets. */
+  readonly name: string;
+  readonly confirm: boolean;
+  readonly transactional: boolean;
+  /** Of consumers that start from now on, and of all together. */
+  readonly prefetch: number;
+  readonly globalPrefetch: number;
+  readonly consumers: number;
+  readonly unacked: number;
+  readonly unconfirmed: number;
+  /** Publishes and settlements that wait for a commit. */
+  readonly uncommitted: number;
+  readonly uncommittedAcks: number;
+}
+
+export interface ConsumerInfo {
+  readonly queue: Queue;
+  readonly consumerTag: string;
+  readonly noAck: boolean;
+  readonly exclusive: boolean;
+  readonly prefetch: number;
+  /** Whether it gets messages, or waits for the single active consumer to go. */
+  readonly active: boolean;
+  readonly arguments: FieldTable;
+}
+
+export interface ClientChannel {
+  readonly counts: ChannelCounts;
+  info(): ChannelInfo;
+  consumersInfo(): Iterable<ConsumerInfo>;
+  /** Looks at what has been delivered and not settled: the queue and the bits of each entry. */
+  forEachUnacked(look: (queue: Queue, bits: number) => void): void;
 }
 
 export interface ClientConnection {
@@ -45,6 +91,7 @@ export interface ClientConnection {
   readonly user: User;
   readonly vhost: VirtualHost;
   readonly channelCount: number;
+  channels(): Iterable<ClientChannel>;
   info(): ConnectionInfo;
   /** Tells the client why and ends. */
   close(error: AmqpError): void;
@@ -61,14 +108,17 @@ export class Connections {
   readonly #byVhost = new Map<string, Set<ClientConnection>>();
   readonly #limits: NodeLimits;
   readonly #nodeName: string;
+  readonly #churn: Churn;
 
-  constructor(limits: NodeLimits, nodeName: string) {
+  constructor(limits: NodeLimits, nodeName: string, churn: Churn) {
     this.#limits = limits;
     this.#nodeName = nodeName;
+    this.#churn = churn;
   }
 
   add(connection: ClientConnection): void {
     this.#all.add(connection);
+    this.#churn.connectionCreated++;
     addTo(this.#byUser, connection.user.name, connection);
     addTo(this.#byVhost, connection.vhost.name, connection);
   }
@@ -76,12 +126,18 @@ export class Connections {
   /** It has ended, or was never added. */
   remove(connection: ClientConnection): void {
     if (!this.#all.delete(connection)) return;
+    this.#churn.connectionClosed++;
     removeFrom(this.#byUser, connection.user.name, connection);
     removeFrom(this.#byVhost, connection.vhost.name, connection);
   }
 
   get count(): number {
     return this.#all.size;
+  }
+
+  /** The oldest first. */
+  all(): Iterable<ClientConnection> {
+    return this.#all;
   }
 
   /** What is known of each open connection, the oldest first. */

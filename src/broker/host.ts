@@ -21,6 +21,7 @@ import type { MessageStore } from "../store/message-store.ts";
 import { Turn } from "../turn.ts";
 import type { AdministrationEntry } from "./administration.ts";
 import { Alarm } from "./alarm.ts";
+import { Churn } from "./churn.ts";
 import { Connections } from "./connections.ts";
 import { ObjectLimits } from "./limits.ts";
 import { Permissions } from "./permissions.ts";
@@ -78,6 +79,8 @@ export class Host {
   readonly virtualHosts: VirtualHosts;
   readonly connections: Connections;
   readonly alarm = new Alarm();
+  readonly churn = new Churn();
+  readonly startedAtMs: number;
   readonly #disk: Disk | undefined;
   readonly #objectLimits: ObjectLimits;
   readonly #journals = new Map<string, Journal>();
@@ -94,6 +97,7 @@ export class Host {
   constructor({ settings, clock, turn, log, disk }: HostContext) {
     this.settings = settings;
     this.clock = clock;
+    this.startedAtMs = clock.now();
     this.turn = turn;
     this.log = log;
     this.#disk = disk;
@@ -102,7 +106,7 @@ export class Host {
       this.#topology = new EntryLog(disk, turn, "topology", () => this.#entries());
     }
     const record = (entry: AdministrationEntry): void => this.#topology?.append(entry);
-    this.connections = new Connections(settings, NODE_NAME);
+    this.connections = new Connections(settings, NODE_NAME, this.churn);
     this.users = new Users(record, (name) => {
       this.permissions.forgetUser(name);
       this.connections.closeOfUser(name, `user '${name}' is deleted`);
@@ -202,8 +206,10 @@ export class Host {
     const memory = new MemoryStore({ turn, disk, budget: this.#budget, onWriteTrouble });
     const recovery = disk && this.#recoverJournal(disk, name);
     const store: MessageStore = recovery ? new DurableStore(memory, recovery.journal) : memory;
-    const objectLimits = this.#objectLimits;
-    const vhost = new VirtualHost(name, { store, clock, log, turn, objectLimits });
+    const vhost = new VirtualHost(name, {
+      ...{ store, clock, log, turn, churn: this.churn },
+      objectLimits: this.#objectLimits,
+    });
     for (const entry of entries ?? []) vhost.restore(entry);
     const topology = this.#topology;
     if (topology !== undefined) vhost.recordTo(this.#recorder(topology));
@@ -378,6 +384,11 @@ export class Host {
         "the journal is damaged: a copy of the segment is kept aside, what is whole has been loaded",
       );
     }
+  }
+
+  /** Free space on the disk, or undefined without one. */
+  get freeDiskBytes(): number | undefined {
+    return this.#disk?.freeBytes();
   }
 
   /** Writes everything to the disk and closes it. */

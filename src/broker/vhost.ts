@@ -13,12 +13,14 @@ import type { Clock } from "../clock.ts";
 import type { Destination } from "../exchange/exchange.ts";
 import { route, routeKeys } from "../exchange/route.ts";
 import type { Log } from "../log.ts";
+import { ChannelCounts } from "../queue/counts.ts";
 import type { DeadLetterReason, Queue, QueueOwner } from "../queue/queue.ts";
 import { entryBits, REDELIVERED } from "../queue/ready.ts";
 import type { ReceiveRun, RecoveredRun } from "../store/journal-recovery.ts";
 import type { MessageStore } from "../store/message-store.ts";
 import type { Turn } from "../turn.ts";
 import type { Access } from "./access.ts";
+import type { Churn } from "./churn.ts";
 import { makeDeadLetter } from "./dead-letter.ts";
 import { Exchanges } from "./exchanges.ts";
 import type { Counted, ObjectLimits, VirtualHostLimits } from "./limits.ts";
@@ -35,6 +37,7 @@ export interface VirtualHostContext {
   readonly log: Log;
   readonly turn: Turn;
   readonly objectLimits: ObjectLimits;
+  readonly churn: Churn;
 }
 
 /** A message that a queue has dropped and that still has to be published elsewhere. */
@@ -60,6 +63,9 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
   readonly #log: Log;
   readonly #turn: Turn;
   readonly #objectLimits: ObjectLimits;
+  readonly #churn: Churn;
+  /** What channels have counted that are closed now. */
+  readonly closedChannels = new ChannelCounts();
   #stopped = false;
   readonly #deadLetter = new Publication();
   readonly #pendingDeaths: PendingDeath[] = [];
@@ -74,6 +80,7 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
     this.#log = context.log;
     this.#turn = context.turn;
     this.#objectLimits = context.objectLimits;
+    this.#churn = context.churn;
     const recorder: TopologyRecorder = {
       record: (entry) => this.#recorder.record(entry),
       note: (entry) => this.#recorder.note(entry),
@@ -172,7 +179,11 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
 
   declareQueue(declaration: QueueDeclaration, connection: object, access: Access): Queue {
     const { queue, created } = this.queues.declare(declaration, connection, access);
-    if (created) this.exchanges.generation++;
+    this.#churn.queueDeclared++;
+    if (created) {
+      this.#churn.queueCreated++;
+      this.exchanges.generation++;
+    }
     return queue;
   }
 
@@ -197,7 +208,9 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
     if (ifUnused && queue.consumerCount > 0) {
       throw new AmqpError("PRECONDITION_FAILED", `${queueIn(this.name, queue.name)} in use`);
     }
-    return this.#removeQueue(queue, false);
+    const readyCount = this.#removeQueue(queue, false);
+    this.#churn.queueDeleted++;
+    return readyCount;
   }
 
   #checkNoConditions(queue: Queue, ifUnused: boolean, ifEmpty: boolean): void {
@@ -223,11 +236,16 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
 
   /** A connection has ended: its exclusive queues go. */
   connectionClosed(connection: object): void {
-    for (const queue of this.queues.takeExclusive(connection)) this.#removeQueue(queue, true);
+    for (const queue of this.queues.takeExclusive(connection)) this.#goneOfItself(queue);
   }
 
   queueUnused(queue: Queue): void {
-    if (!queue.deleted) this.#removeQueue(queue, true);
+    if (!queue.deleted) this.#goneOfItself(queue);
+  }
+
+  #goneOfItself(queue: Queue): void {
+    this.#removeQueue(queue, true);
+    this.#churn.queueDeleted++;
   }
 
   /** The queues that a message goes to by its routing key, or by several, each once. The array is not to be changed or kept. */

@@ -69,6 +69,9 @@ export class Exchange implements Destination {
   readonly arguments: FieldTable;
   readonly alternateExchange: string | undefined;
   readonly matcher: Matcher;
+  /** Messages that clients have published here, and the queues that took them, as counts that only grow. */
+  publishedIn = 0;
+  publishedOut = 0;
   /** Bindings of which this exchange is the source. */
   readonly #bindings = new Map<string, Binding>();
   /** The same by their destinations, so that the end of one needs no search. */

@@ -10,6 +10,7 @@ import { StoredMessage } from "../amqp/stored-message.ts";
 import type { Clock, Timer } from "../clock.ts";
 import type { Holder, MessageStore } from "../store/message-store.ts";
 import { type Consumer, Consumers } from "./consumers.ts";
+import { MessageCounts } from "./counts.ts";
 import { DeliveryCounts } from "./delivery-counts.ts";
 import { QuorumReady } from "./quorum-ready.ts";
 import { EXPIRES, PERSISTENT, REDELIVERED, Ready, type ReadyMessages } from "./ready.ts";
@@ -57,6 +58,7 @@ export class Queue implements Holder {
   readonly exclusiveOwner: object | undefined;
   readonly arguments: FieldTable;
   readonly settings: QueueSettings;
+  readonly counts = new MessageCounts();
   readonly #store: MessageStore;
   readonly #clock: Clock;
   readonly #owner: QueueOwner;
@@ -113,8 +115,18 @@ export class Queue implements Holder {
     return this.#ready.bodyBytes;
   }
 
+  /** Persistent ones among the ready messages, and the bytes of their bodies. */
+  get readyPersistent(): { readonly count: number; readonly bodyBytes: number } {
+    return { count: this.#ready.persistentCount, bodyBytes: this.#ready.persistentBytes };
+  }
+
   get consumerCount(): number {
     return this.#consumers.count;
+  }
+
+  /** With a single active consumer all but one wait for their turn. */
+  isActive(consumer: Consumer): boolean {
+    return !this.settings.singleActiveConsumer || this.#consumers.all[0] === consumer;
   }
 
   get exclusivelyConsumed(): boolean {
@@ -221,6 +233,12 @@ export class Queue implements Holder {
   #release(position: number): void {
     this.#deliveryCounts?.forget(position);
     this.#store.release(position, this);
+  }
+
+  /** A delivered message is acknowledged. */
+  acknowledge(position: number): void {
+    this.counts.ack++;
+    this.settle(position);
   }
 
   /** A delivered message is refused for good. */

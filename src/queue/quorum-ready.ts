@@ -7,7 +7,7 @@
  */
 
 import { Fifo } from "./fifo.ts";
-import { entryBodyBytes, type ReadyMessages } from "./ready.ts";
+import { entryBodyBytes, PERSISTENT, type ReadyMessages } from "./ready.ts";
 
 const HIGH_PRIORITY_MIN = 5;
 /** Of so many messages in a row the last is a normal one, if there is one. */
@@ -16,6 +16,8 @@ const ROUND = 3;
 export class QuorumReady implements ReadyMessages {
   length = 0;
   bodyBytes = 0;
+  persistentCount = 0;
+  persistentBytes = 0;
   position = 0;
   readonly sequence = 0;
   bits = 0;
@@ -59,6 +61,9 @@ export class QuorumReady implements ReadyMessages {
   #count(bits: number): void {
     this.length++;
     this.bodyBytes += entryBodyBytes(bits);
+    if ((bits & PERSISTENT) === 0) return;
+    this.persistentCount++;
+    this.persistentBytes += entryBodyBytes(bits);
   }
 
   #endTurn(): void {
@@ -85,6 +90,10 @@ export class QuorumReady implements ReadyMessages {
     const list = this.#list;
     this.length--;
     this.bodyBytes -= entryBodyBytes(this.bits);
+    if ((this.bits & PERSISTENT) !== 0) {
+      this.persistentCount--;
+      this.persistentBytes -= entryBodyBytes(this.bits);
+    }
     list.shift();
     if (list === this.#returned) return;
     if (list === this.#high) this.#normalBefore.shift();

@@ -37,6 +37,9 @@ export interface ReadyMessages {
   readonly length: number;
   /** Of their bodies. */
   readonly bodyBytes: number;
+  /** The persistent ones among them. */
+  readonly persistentCount: number;
+  readonly persistentBytes: number;
   /** The first message, as of the last call of `first`. */
   readonly position: number;
   readonly sequence: number;
@@ -113,6 +116,9 @@ export class Ready implements ReadyMessages {
   length = 0;
   /** Their bodies. */
   bodyBytes = 0;
+  /** The persistent ones among them. */
+  persistentCount = 0;
+  persistentBytes = 0;
   /** Of the first message, as of the last call of `first`. */
   position = 0;
   sequence = 0;
@@ -159,6 +165,10 @@ export class Ready implements ReadyMessages {
     if (level > this.#highest) this.#highest = level;
     this.length++;
     this.bodyBytes += entryBodyBytes(bits);
+    if ((bits & PERSISTENT) !== 0) {
+      this.persistentCount++;
+      this.persistentBytes += entryBodyBytes(bits);
+    }
   }
 
   /** Looks at the first message: false when there is none, else its position, sequence and bits are set. */
@@ -174,5 +184,9 @@ export class Ready implements ReadyMessages {
     this.#levels[this.#highest]!.shift();
     this.length--;
     this.bodyBytes -= entryBodyBytes(this.bits);
+    if ((this.bits & PERSISTENT) !== 0) {
+      this.persistentCount--;
+      this.persistentBytes -= entryBodyBytes(this.bits);
+    }
   }
 }

@@ -85,6 +85,7 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
         exclusive: false,
         priority: 0,
         prefetch: 0,
+        arguments: args.arguments,
       });
       consumeOk();
       replies.queue.addConsumer(replies);
@@ -99,7 +100,10 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
     const exclusive = args.exclusive && !queue.isQuorum;
     checkExclusiveUse(queue, exclusive, shown);
     const prefetch = prefetchFor(queue, channel.consumerPrefetch);
-    const consumer = channel.consume(queue, { consumerTag, noAck, exclusive, priority, prefetch });
+    const consumer = channel.consume(queue, {
+      ...{ consumerTag, noAck, exclusive, priority, prefetch },
+      arguments: args.arguments,
+    });
     // Before the first delivery.
     consumeOk();
     queue.addConsumer(consumer);
@@ -117,12 +121,16 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
     checkGetting(queue, queueIn(channel.vhost.name, queue.name));
     const taken = queue.take();
     if (taken === undefined) {
+      queue.counts.getEmpty++;
+      channel.counts.getEmpty++;
       channel.reply("basic.get-empty", { clusterId: "" });
       return;
     }
     const { position, sequence, bits } = taken;
     const deliveryTag = ++channel.lastDeliveryTag;
     const redelivered = (bits & REDELIVERED) !== 0;
+    queue.counts.got(noAck, redelivered);
+    channel.counts.got(noAck, redelivered);
     queue.open(position, message);
     if (redelivered) showDeliveryCount(queue, position, message);
     channel.output.method(channel.number, "basic.get-ok", {

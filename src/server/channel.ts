@@ -11,9 +11,11 @@ import { AmqpError } from "../amqp/errors.ts";
 import type { MethodArguments, MethodName } from "../amqp/methods.ts";
 import type { Output } from "../amqp/output.ts";
 import type { Access } from "../broker/access.ts";
+import type { ChannelInfo, ClientChannel, ConsumerInfo } from "../broker/connections.ts";
 import { stripLineEnds } from "../broker/names.ts";
 import { createReplyQueue } from "../broker/reply-queue.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
+import { ChannelCounts } from "../queue/counts.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Connection } from "./connection.ts";
 import { ChannelConsumer, type ConsumerSpec } from "./consumer.ts";
@@ -22,13 +24,14 @@ import { settleAll } from "./settling.ts";
 import { Transaction } from "./transaction.ts";
 import { Unacked } from "./unacked.ts";
 
-export class Channel {
+export class Channel implements ClientChannel {
   readonly number: number;
   readonly connection: Connection;
   readonly vhost: VirtualHost;
   readonly output: Output;
   readonly publishing: Publishing;
   readonly unacked = new Unacked();
+  readonly counts = new ChannelCounts();
   readonly content: Content;
   readonly consumers = new Map<string, ChannelConsumer>();
 
@@ -58,6 +61,43 @@ export class Channel {
   /** What the user may do. */
   get access(): Access {
     return this.connection.access;
+  }
+
+  info(): ChannelInfo {
+    const { connection, transaction, publishing } = this;
+    return {
+      number: this.number,
+      name: `${connection.name} (${this.number})`,
+      confirm: publishing.confirming,
+      transactional: transaction !== undefined,
+      prefetch: this.consumerPrefetch,
+      globalPrefetch: this.prefetch,
+      consumers: this.consumers.size,
+      unacked: this.unacked.count,
+      unconfirmed: publishing.confirming ? publishing.unconfirmedCount : 0,
+      uncommitted: transaction?.publishCount ?? 0,
+      uncommittedAcks: transaction?.settledCount ?? 0,
+    };
+  }
+
+  *consumersInfo(): Iterable<ConsumerInfo> {
+    for (const consumer of this.consumers.values()) {
+      const { queue, consumerTag, noAck, exclusive, prefetch } = consumer;
+      const active = queue.isActive(consumer);
+      yield {
+        queue,
+        consumerTag,
+        noAck,
+        exclusive,
+        prefetch,
+        active,
+        arguments: consumer.arguments,
+      };
+    }
+  }
+
+  forEachUnacked(look: (queue: Queue, bits: number) => void): void {
+    this.unacked.forEach(look);
   }
 
   /** Says a method on this channel. */
@@ -184,5 +224,6 @@ export class Channel {
     this.cancelAll();
     settleAll(this, this.unacked.takeAll(), "lose");
     this.content.release();
+    this.vhost.closedChannels.add(this.counts);
   }
 }

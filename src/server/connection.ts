@@ -22,7 +22,7 @@ import { type Method, type MethodArguments, methodKey, methods } from "../amqp/m
 import type { Output } from "../amqp/output.ts";
 import type { Access } from "../broker/access.ts";
 import type { Publisher } from "../broker/alarm.ts";
-import type { ClientConnection, ConnectionInfo } from "../broker/connections.ts";
+import type { ClientChannel, ClientConnection, ConnectionInfo } from "../broker/connections.ts";
 import type { Host } from "../broker/host.ts";
 import type { User } from "../broker/users.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
@@ -76,6 +76,8 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   #heartbeat: Heartbeat | undefined;
   #session: HandshakeResult | undefined;
   #isBlocked = false;
+  #receivedBytes = 0;
+  #receiveCount = 0;
   readonly #onEnd: (connection: Connection) => void;
 
   constructor(stream: Duplex, host: Host, peer: Peer, onEnd: (connection: Connection) => void) {
@@ -121,6 +123,10 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     return count;
   }
 
+  *channels(): Iterable<ClientChannel> {
+    for (const channel of this.#channels) if (channel !== undefined) yield channel;
+  }
+
   info(): ConnectionInfo {
     const { clientProperties, authMechanism } = this.#session!;
     return {
@@ -141,6 +147,11 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
       frameMax: this.#handshake.frameMax,
       timeout: this.#handshake.heartbeat,
       connectedAt: this.#connectedAtMs,
+      tls: this.#peer.tls ?? false,
+      receivedBytes: this.#receivedBytes,
+      receiveCount: this.#receiveCount,
+      sentBytes: this.writer.writtenBytes,
+      sendCount: this.writer.writeCount,
     };
   }
 
@@ -150,6 +161,8 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   }
 
   #onData(chunk: Buffer): void {
+    this.#receivedBytes += chunk.length;
+    this.#receiveCount++;
     this.#heartbeat?.received();
     if (this.#state === "closed") return;
     try {
@@ -328,6 +341,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     }
     this.host.connections.checkNewChannel(this.host.users.find(this.user.name) ?? this.user);
     this.#channels[number] = new Channel(number, this, this.vhost);
+    this.host.churn.channelCreated++;
     this.output.method(number, "channel.open-ok", { channelId: Buffer.alloc(0) });
     this.writer.grew();
   }
@@ -340,6 +354,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
 
   #removeChannel(channel: Channel): void {
     this.#channels[channel.number] = undefined;
+    this.host.churn.channelClosed++;
     if (this.#borrowing === channel.content) this.#borrowing = undefined;
     channel.close();
   }

@@ -5,6 +5,7 @@
  * into a delivery and remembers what has to be settled.
  */
 
+import type { FieldTable } from "../amqp/field-table.ts";
 import { deliverTemplate } from "../amqp/output.ts";
 import { StoredMessage } from "../amqp/stored-message.ts";
 import type { Consumer } from "../queue/consumers.ts";
@@ -21,6 +22,7 @@ export interface ConsumerSpec {
   readonly priority: number;
   /** Unacked messages at most; 0 is without limit. */
   readonly prefetch: number;
+  readonly arguments: FieldTable;
 }
 
 /** One for all: a delivery uses it and is done with it. */
@@ -33,6 +35,7 @@ export class ChannelConsumer implements Consumer, DeliverySource {
   readonly exclusive: boolean;
   readonly priority: number;
   readonly prefetch: number;
+  readonly arguments: FieldTable;
   rotates = false;
   /** Whether it has left its queue; what it still has unacked can be settled all the same. */
   cancelled = false;
@@ -48,6 +51,7 @@ export class ChannelConsumer implements Consumer, DeliverySource {
     this.exclusive = spec.exclusive;
     this.priority = spec.priority;
     this.prefetch = spec.prefetch;
+    this.arguments = spec.arguments;
     this.#template = deliverTemplate(channel.number, spec.consumerTag);
   }
 
@@ -63,6 +67,8 @@ export class ChannelConsumer implements Consumer, DeliverySource {
     const channel = this.#channel;
     const deliveryTag = ++channel.lastDeliveryTag;
     const redelivered = (bits & REDELIVERED) !== 0;
+    channel.counts.delivered(this.noAck, redelivered);
+    this.queue.counts.delivered(this.noAck, redelivered);
     this.queue.open(position, message);
     if (redelivered) showDeliveryCount(this.queue, position, message);
     channel.connection.output.deliver(this.#template, deliveryTag, redelivered, message);

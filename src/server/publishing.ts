@@ -109,7 +109,10 @@ export class Publishing implements TurnTask {
     const queues = this.#route(publication);
     // Only now, for wrong headers CC and BCC come first [RabbitMQ].
     this.#checkUserId(publication);
-    const { transaction } = this.#channel;
+    const { transaction, counts } = this.#channel;
+    counts.published(queues.length, content.mandatory);
+    publication.exchange.publishedIn++;
+    publication.exchange.publishedOut += queues.length;
     if (transaction === undefined) this.#hand(publication, queues, content.mandatory);
     else transaction.publish(publication, queues, content.mandatory);
   }
@@ -249,7 +252,8 @@ export class Publishing implements TurnTask {
   /** Acks up to `upTo`, with a nack in the place of each that was refused. */
   #confirm(upTo: number): void {
     if (!this.#channel.isOpen) return;
-    const { output, number } = this.#channel;
+    const { output, number, counts } = this.#channel;
+    counts.confirm += Math.max(0, upTo - this.#confirmed);
     for (const refused of this.#refused) {
       if (refused > upTo) break;
       this.#ack(refused - 1);
@@ -259,6 +263,11 @@ export class Publishing implements TurnTask {
     this.#refused = this.#refused.filter((refused) => refused > upTo);
     this.#ack(upTo);
     this.#channel.connection.writer.grew();
+  }
+
+  /** Publishes that are neither acked nor nacked yet. */
+  get unconfirmedCount(): number {
+    return this.#published - this.#confirmed;
   }
 
   #ack(upTo: number): void {

@@ -26,7 +26,7 @@ export function settle(
   } else if (!multiple) {
     settleOne(channel, index, outcome);
   } else if (outcome === "ack") {
-    unacked.ackUpTo(index);
+    channel.counts.ack += unacked.ackUpTo(index);
     channel.wakeConsumers();
   } else {
     settleAll(channel, unacked.takeUpTo(index), outcome);
@@ -43,6 +43,7 @@ function find(channel: Channel, deliveryTag: number): number {
 function settleOne(channel: Channel, index: number, outcome: Outcome): void {
   const { unacked } = channel;
   if (outcome === "ack") {
+    channel.counts.ack++;
     unacked.ack(index).wake();
   } else {
     const delivery = unacked.take(index);
@@ -61,6 +62,7 @@ export function settleAll(
   deliveries: readonly Delivery[],
   outcome: Outcome,
 ): void {
+  if (outcome === "ack") channel.counts.ack += deliveries.length;
   for (const delivery of deliveries) {
     finish(delivery, outcome);
     delivery.source.settled();
@@ -72,7 +74,7 @@ export function settleAll(
 
 function finish({ source, position, sequence, bits }: Delivery, outcome: Outcome): void {
   const { queue } = source;
-  if (outcome === "ack") queue.settle(position);
+  if (outcome === "ack") queue.acknowledge(position);
   else if (outcome === "reject") queue.reject(position);
   else queue.requeue(position, sequence, bits, outcome === "lose");
 }

@@ -30,6 +30,14 @@ export class Transaction {
     this.#channel = channel;
   }
 
+  get publishCount(): number {
+    return this.#publishes.length;
+  }
+
+  get settledCount(): number {
+    return this.#settlements.reduce((sum, { deliveries }) => sum + deliveries.length, 0);
+  }
+
   /** Keeps a copy of a message that has been routed. */
   publish(publication: Publication, queues: readonly Queue[], mandatory: boolean): void {
     this.#publishes.push({ publication: publication.copy(), queues: [...queues], mandatory });

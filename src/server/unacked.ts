@@ -92,17 +92,19 @@ export class Unacked {
   /** Acknowledges the outstanding delivery at `index`, and returns where it came from; nobody is woken. */
   ack(index: number): DeliverySource {
     const source = this.#sources[index]!;
-    source.queue.settle(this.#positions[index]!);
+    source.queue.acknowledge(this.#positions[index]!);
     source.settled();
     this.#remove(index);
     return source;
   }
 
-  /** Acknowledges all outstanding deliveries up to the one at `index`; nobody is woken. */
-  ackUpTo(index: number): void {
+  /** Acknowledges all outstanding deliveries up to the one at `index`, and returns how many; nobody is woken. */
+  ackUpTo(index: number): number {
+    const before = this.count;
     for (let at = this.#head; at <= index; at++) {
       if (this.#positions[at] !== SETTLED) this.ack(at);
     }
+    return before - this.count;
   }
 
   /** All outstanding deliveries up to the one at `index`, in order, which are no longer outstanding. */
@@ -117,6 +119,14 @@ export class Unacked {
   /** Where the last delivery is, outstanding or not: for all of them. */
   get last(): number {
     return this.#end - 1;
+  }
+
+  /** Looks at all outstanding deliveries, in order. */
+  forEach(look: (queue: Queue, bits: number) => void): void {
+    for (let at = this.#head; at < this.#end; at++) {
+      const source = this.#sources[at];
+      if (source !== undefined) look(source.queue, this.#bits[at]!);
+    }
   }
 
   /** All outstanding deliveries, in order. */

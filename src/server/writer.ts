@@ -23,6 +23,9 @@ const TURN_BYTES_MAX = 1 << 20;
 
 export class Writer implements TurnTask {
   readonly output: Output;
+  /** Bytes handed to the stream, and in how many writes. */
+  writtenBytes = 0;
+  writeCount = 0;
   /** Deliveries have to wait until the client has read some of what it was sent; then `onDrained` is called. */
   congested = false;
   /** For how many reasons the client is not read from now. */
@@ -124,6 +127,8 @@ export class Writer implements TurnTask {
     });
     if (last > 0) stream.uncork();
     this.spoke = true;
+    this.writtenBytes += batch.bytes;
+    this.writeCount++;
     this.#turnBytes += batch.bytes;
     if (this.#turnBytes >= TURN_BYTES_MAX) {
       this.congested = true;

@@ -10,7 +10,7 @@ class Source implements DeliverySource {
   settledCount = 0;
   wakeCount = 0;
   readonly queue = {
-    settle: (position: number) => void this.settledPositions.push(position),
+    acknowledge: (position: number) => void this.settledPositions.push(position),
   } as unknown as Queue;
 
   settled(): void {
