@@ -152,10 +152,39 @@ export class PropertyScan {
     return readTable(new ByteReader(this.buffer, this.headers.start, this.headers.end));
   }
 
+  /** As text a property that few rules need; a timestamp in decimal digits. Undefined when absent. */
+  decodeProperty(name: DecodableProperty): string | undefined {
+    const wanted = decodable[name];
+    if ((this.flags & wanted) === 0) return undefined;
+    const reader = new ByteReader(this.buffer, this.start + FIXED_BYTES + 2, this.end);
+    for (const flag of inOrder) {
+      if (flag === wanted) break;
+      if ((this.flags & flag) !== 0) skipProperty(reader, flag);
+    }
+    return wanted === Flag.timestamp ? String(reader.longlong()) : reader.shortstr();
+  }
+
   /** The text of a shortstr property, or undefined. */
   text(range: Range): string | undefined {
     return range.start < 0 ? undefined : this.buffer.toString("utf8", range.start, range.end);
   }
+}
+
+const inOrder = Object.values(Flag);
+
+const decodable = {
+  correlation_id: Flag.correlationId,
+  message_id: Flag.messageId,
+  timestamp: Flag.timestamp,
+} as const;
+
+export type DecodableProperty = keyof typeof decodable;
+
+function skipProperty(reader: ByteReader, flag: number): void {
+  if (flag === Flag.headers) reader.take(reader.long());
+  else if (flag === Flag.deliveryMode || flag === Flag.priority) reader.take(1);
+  else if (flag === Flag.timestamp) reader.take(8);
+  else skipShortstr(reader);
 }
 
 function skipShortstr(reader: ByteReader): void {

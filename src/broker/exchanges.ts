@@ -142,6 +142,7 @@ export class Exchanges {
       access?.check("read", "exchange", name);
       access?.check("write", "exchange", alternateExchange);
     }
+    type.validate?.(declaration.arguments);
     if (access !== undefined) this.#checkNew(name);
     const exchange = new Exchange({ ...declaration, name, type, alternateExchange });
     if (exchange.durable) this.#recorder.record(exchangeEntry(this.#vhost, exchange));
@@ -221,7 +222,7 @@ export class Exchanges {
   /** Binds, which changes nothing when there is such a binding already [queue.bind, exchange.bind]. */
   bind(sourceName: string, destination: Destination, routingKey: string, args: FieldTable): void {
     const source = this.named(sourceName);
-    source.type.validateBinding?.(routingKey, args);
+    source.type.validateBinding?.(routingKey, args, destination);
     if (source.isBound(destination, routingKey, args)) return;
     this.#recordBinding("bind", source, destination, { routingKey, arguments: args });
     source.bind(destination, routingKey, args);

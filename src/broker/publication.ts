@@ -10,7 +10,7 @@ import { ByteReader } from "../amqp/byte-reader.ts";
 import { ByteWriter } from "../amqp/byte-writer.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import type { FieldTable, FieldValue } from "../amqp/field-table.ts";
-import { PropertyScan, rewriteHeader } from "../amqp/properties.ts";
+import { type DecodableProperty, PropertyScan, rewriteHeader } from "../amqp/properties.ts";
 import type { Envelope, MessageSource } from "../amqp/stored-message.ts";
 import { typeName } from "../amqp/type-names.ts";
 import type { Exchange, Routable } from "../exchange/exchange.ts";
@@ -85,6 +85,10 @@ export class Publication implements Routable, Envelope {
 
   decodeHeaders(): FieldTable {
     return this.properties.decodeHeaders();
+  }
+
+  decodeProperty(name: DecodableProperty): string | undefined {
+    return this.properties.decodeProperty(name);
   }
 
   /** Replaces the header by a changed one. */

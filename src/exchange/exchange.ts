@@ -7,6 +7,7 @@
 
 import { ByteWriter } from "../amqp/byte-writer.ts";
 import { type FieldTable, writeTable } from "../amqp/field-table.ts";
+import type { DecodableProperty } from "../amqp/properties.ts";
 
 /** What a binding leads to: a queue, or another exchange. */
 export interface Destination {
@@ -14,6 +15,8 @@ export interface Destination {
   readonly name: string;
   /** Whether it outlives the process; a binding does when both its ends do. */
   readonly persists: boolean;
+  /** Of a queue, where that matters to an exchange type. */
+  readonly queueType?: string;
 }
 
 /** What a message is routed by. */
@@ -21,6 +24,8 @@ export interface Routable {
   readonly routingKey: string;
   /** Decoded when asked for: only headers exchanges and their like need them. */
   decodeHeaders(): FieldTable;
+  /** A property as text, a timestamp in decimal digits; undefined when the message has none. */
+  decodeProperty(name: DecodableProperty): string | undefined;
 }
 
 export interface Binding {
@@ -34,18 +39,23 @@ export interface Binding {
 export interface Matcher {
   add(binding: Binding): void;
   remove(binding: Binding): void;
-  /** Whether the answer depends on more than the routing key. */
+  /** Whether the answer depends on more than the routing key and the bindings. */
   readonly usesHeaders: boolean;
   /** The destinations that a message with this key takes, each once. The array belongs to the matcher. */
   match(routingKey: string, message: Routable): readonly Destination[];
+  /** The same for a message with several keys, where the answer is not what each key takes. */
+  matchKeys?(routingKeys: readonly string[], message: Routable): readonly Destination[];
 }
 
 /** One row of the table of exchange types. */
 export interface ExchangeType {
   readonly name: string;
-  createMatcher(): Matcher;
+  /** For an exchange with these arguments, which are valid. */
+  createMatcher(args: FieldTable): Matcher;
+  /** Throws an `AmqpError` when an exchange cannot have such arguments. */
+  validate?(args: FieldTable): void;
   /** Throws an `AmqpError` when such a binding cannot be made. */
-  validateBinding?(routingKey: string, args: FieldTable): void;
+  validateBinding?(routingKey: string, args: FieldTable, destination: Destination): void;
 }
 
 export interface ExchangeSpec {
@@ -86,7 +96,7 @@ export class Exchange implements Destination {
     this.internal = spec.internal;
     this.arguments = spec.arguments;
     this.alternateExchange = spec.alternateExchange;
-    this.matcher = spec.type.createMatcher();
+    this.matcher = spec.type.createMatcher(spec.arguments);
   }
 
   get persists(): boolean {

@@ -47,13 +47,16 @@ function routeFrom(
   };
   for (let exchange = work.pop(); exchange !== undefined; exchange = work.pop()) {
     let found = false;
-    for (const routingKey of routingKeys) {
-      for (const destination of exchange.matcher.match(routingKey, message)) {
+    const take = (destinations: readonly Destination[]): void => {
+      for (const destination of destinations) {
         found = true;
         if (destination.kind === "exchange") visit(destination as Exchange);
         else queues.add(destination);
       }
-    }
+    };
+    const { matcher } = exchange;
+    if (matcher.matchKeys !== undefined) take(matcher.matchKeys(routingKeys, message));
+    else for (const routingKey of routingKeys) take(matcher.match(routingKey, message));
     if (!found && exchange.alternateExchange !== undefined) {
       const alternate = findExchange(exchange.alternateExchange);
       if (alternate !== undefined) visit(alternate);

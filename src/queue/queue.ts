@@ -105,6 +105,10 @@ export class Queue implements Holder {
     return this.durable && this.exclusiveOwner === undefined;
   }
 
+  get queueType(): string {
+    return this.settings.type;
+  }
+
   /** Messages that wait for a consumer; what is delivered and not settled does not count. */
   get readyCount(): number {
     return this.#ready.length;

@@ -5,7 +5,11 @@
  */
 
 /** Plugins whose work is done. */
-const builtIn: ReadonlySet<string> = new Set(["rabbitmq_auth_mechanism_ssl"]);
+const builtIn: ReadonlySet<string> = new Set([
+  "rabbitmq_auth_mechanism_ssl",
+  "rabbitmq_consistent_hash_exchange",
+  "rabbitmq_random_exchange",
+]);
 
 /** Parts of other plugins: nobody enables them for their own sake. */
 const libraries: ReadonlySet<string> = new Set([

@@ -4,13 +4,15 @@ import { exchangeTypes } from "../../src/exchange/types.ts";
 import { seeded } from "../seeded.ts";
 import { exchange, matched, message, noArguments, queue } from "./fixtures.ts";
 
-test("there are four types of exchange, each under its own name", () => {
-  expect([...exchangeTypes.keys()].sort()).toEqual(["direct", "fanout", "headers", "topic"]);
+test("each type of exchange is there under its own name", () => {
+  expect([...exchangeTypes.keys()].slice(0, 4)).toEqual(["direct", "fanout", "topic", "headers"]);
   for (const [name, type] of exchangeTypes) expect(type.name).toBe(name);
 });
 
-test("only headers exchanges look at more than the routing key", () => {
-  const uses = [...exchangeTypes].map(([name]) => [name, exchange(name).matcher.usesHeaders]);
+test("of the protocol's own types only headers exchanges look at more than the routing key", () => {
+  const uses = [...exchangeTypes]
+    .slice(0, 4)
+    .map(([name]) => [name, exchange(name).matcher.usesHeaders]);
   expect(Object.fromEntries(uses)).toEqual({
     direct: false,
     fanout: false,

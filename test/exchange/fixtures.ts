@@ -25,14 +25,23 @@ export function typeNamed(name: string): ExchangeType {
 }
 
 export function exchange(type: string, name = "x", alternateExchange?: string): Exchange {
+  return exchangeWith(type, noArguments, name, alternateExchange);
+}
+
+export function exchangeWith(
+  type: string,
+  args: FieldTable,
+  name = "x",
+  alternateExchange?: string,
+): Exchange {
   return new Exchange({
     ...{ name, type: typeNamed(type), durable: false, autoDelete: false, internal: false },
-    ...{ arguments: noArguments, alternateExchange },
+    ...{ arguments: args, alternateExchange },
   });
 }
 
 export function message(routingKey: string, headers: FieldTable = noArguments): Routable {
-  return { routingKey, decodeHeaders: () => headers };
+  return { routingKey, decodeHeaders: () => headers, decodeProperty: () => undefined };
 }
 
 /** Names in order, to be compared. */
