@@ -93,6 +93,8 @@ export interface ClientConnection {
   readonly channelCount: number;
   channels(): Iterable<ClientChannel>;
   info(): ConnectionInfo;
+  /** Closes the channels on which a delivery has stayed unsettled for too long. */
+  checkConsumerTimeouts(): void;
   /** Tells the client why and ends. */
   close(error: AmqpError): void;
 }

@@ -44,6 +44,8 @@ export interface HostContext {
 const WRITE_RETRY_MS = 1000;
 /** How often the disk's free space is looked at. */
 const SPACE_CHECK_MS = 1000;
+/** How often it is looked whether consumers take too long [RabbitMQ: channel_tick_interval]. */
+const CONSUMER_CHECK_MS = 60_000;
 /** How often a long recovery says how far it is. */
 const PROGRESS_MS = 2000;
 /** Between two segments that are verified after a restart: each costs some milliseconds. */
@@ -92,6 +94,7 @@ export class Host {
   #spaceTimer: Timer | undefined;
   #verifyTimer: Timer | undefined;
   #retryTimer: Timer | undefined;
+  #consumerTimer: Timer | undefined;
   readonly #budget: MemoryBudget;
 
   constructor({ settings, clock, turn, log, disk }: HostContext) {
@@ -124,6 +127,7 @@ export class Host {
     });
     this.#objectLimits = new ObjectLimits(settings, () => this.virtualHosts.all());
     this.#restore(this.#topology?.read() ?? []);
+    this.#watchConsumers();
     if (disk !== undefined) {
       this.#watchSpace(disk);
       this.#verifySome();
@@ -312,6 +316,13 @@ export class Host {
     });
   }
 
+  #watchConsumers(): void {
+    this.#consumerTimer = this.clock.setTimer(CONSUMER_CHECK_MS, () => {
+      for (const connection of [...this.connections.all()]) connection.checkConsumerTimeouts();
+      this.#watchConsumers();
+    });
+  }
+
   #watchSpace(disk: Disk): void {
     this.#lowOnSpace = disk.freeBytes() < this.settings.diskFreeLimit;
     this.#checkSpace();
@@ -396,6 +407,7 @@ export class Host {
     this.#spaceTimer?.cancel();
     this.#verifyTimer?.cancel();
     this.#retryTimer?.cancel();
+    this.#consumerTimer?.cancel();
     this.#giveUpReserve();
     for (const vhost of this.virtualHosts.all()) vhost.stop();
     this.#topology?.close();

@@ -26,6 +26,8 @@ export interface QueueRules {
   readonly defaultQueueType: string | undefined;
   /** Throws when there must not be one more. */
   checkNewQueue(name: string): void;
+  /** A queue that was there before the restart has arguments that are not valid any more: they are ignored. */
+  argumentsIgnored(queue: string, errors: readonly string[]): void;
 }
 
 const NO_ARGUMENTS: FieldTable = new Map();
@@ -158,9 +160,13 @@ export class Queues {
     return queue;
   }
 
-  /** A queue that was there before the restart, under the id that it had. */
+  /** A queue that was there before the restart, under the id that it had. What it was declared with cannot keep it away. */
   restore(id: number, name: string, autoDelete: boolean, args: FieldTable): void {
-    const settings = queueSettings(args, queueIn(this.#vhost, name));
+    const errors: string[] = [];
+    const settings = queueSettings(args, queueIn(this.#vhost, name), ({ message }) =>
+      errors.push(message),
+    );
+    if (errors.length > 0) this.#rules.argumentsIgnored(name, errors);
     const spec = {
       id,
       name,

@@ -111,6 +111,13 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
     this.#objectLimits.checkNewQueue(this, name);
   }
 
+  argumentsIgnored(queue: string, errors: readonly string[]): void {
+    this.#log.warn(
+      { vhost: this.name, queue, errors },
+      `arguments of ${queueIn(this.name, queue)} are not valid and are ignored: ${errors.join("; ")}`,
+    );
+  }
+
   /** From now on changes of what is durable are told. */
   recordTo(recorder: TopologyRecorder): void {
     this.#recorder = recorder;

@@ -56,6 +56,11 @@ export class Consumers {
     return this.#all;
   }
 
+  /** Whether it is given messages: with a single active consumer the others are not. */
+  isActive(consumer: Consumer): boolean {
+    return !this.#singleActive || this.#active === consumer;
+  }
+
   /** Whether a consumer has the queue for itself. */
   get exclusive(): boolean {
     return this.#all.some((consumer) => consumer.exclusive);

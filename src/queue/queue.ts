@@ -130,7 +130,7 @@ export class Queue implements Holder {
 
   /** With a single active consumer all but one wait for their turn. */
   isActive(consumer: Consumer): boolean {
-    return !this.settings.singleActiveConsumer || this.#consumers.all[0] === consumer;
+    return this.#consumers.isActive(consumer);
   }
 
   get exclusivelyConsumed(): boolean {

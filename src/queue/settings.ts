@@ -30,14 +30,18 @@ export interface QueueSettings {
   singleActiveConsumer: boolean;
   /** How often a message of a quorum queue may come back; infinity is without limit. */
   deliveryLimit: number;
+  /** How long a delivery may stay unsettled; undefined leaves it to the broker's setting. */
+  consumerTimeoutMs: number | undefined;
 }
 
 interface ArgumentRule {
-  /** What is wrong with a value, as RabbitMQ's Erlang term shows it, or undefined. */
-  readonly check: (value: FieldValue, args: FieldTable) => string | undefined;
+  /** What is wrong with a value, as RabbitMQ's Erlang term shows it, or undefined; without it no value is. */
+  readonly check?: (value: FieldValue, args: FieldTable) => string | undefined;
   readonly apply?: (settings: QueueSettings, value: FieldValue) => void;
   /** The queue types that know it; all when absent. */
   readonly types?: readonly QueueType[];
+  /** A second declaration may have another value, as of arguments that RabbitMQ does not know as such. */
+  readonly isFree?: boolean;
 }
 
 /** Ten years: no time in a queue's arguments may be longer [RabbitMQ]. */
@@ -72,6 +76,19 @@ function checkTime(value: FieldValue): string | undefined {
   return integerValue(value)! > TIME_MS_MAX ? `{value_too_large,${value.value}}` : undefined;
 }
 
+function checkGroupSize(value: FieldValue): string | undefined {
+  return checkInteger(value) === undefined && integerValue(value) === 0
+    ? "{value_zero,0}"
+    : checkCount(value);
+}
+
+function checkQueueVersion(value: FieldValue): string | undefined {
+  const wrong = checkCount(value);
+  if (wrong !== undefined) return wrong;
+  const version = integerValue(value)!;
+  return version === 1 || version === 2 ? undefined : `"unsupported queue version '${version}'"`;
+}
+
 function checkExpires(value: FieldValue): string | undefined {
   return checkInteger(value) === undefined && integerValue(value) === 0
     ? "{value_zero,0}"
@@ -85,6 +102,11 @@ function checkPriorityMax(value: FieldValue): string | undefined {
 }
 
 function checkText(value: FieldValue): string | undefined {
+  return value.type === "S" ? undefined : unacceptable(value);
+}
+
+/** What is longer could be matched with bindings, but no delivery could say it. */
+function checkRoutingKey(value: FieldValue): string | undefined {
   if (value.type !== "S") return unacceptable(value);
   return value.value.length > NAME_BYTES_MAX
     ? `{max_value_exceeded,${value.value.length}}`
@@ -110,24 +132,29 @@ function text(value: FieldValue): string {
 const overflows = ["drop-head", "reject-publish", "reject-publish-dlx"] as const;
 const classic = ["classic"] as const;
 const quorum = ["quorum"] as const;
+const stream = [] as const;
+const leaderLocators = ["client-local", "balanced", "random", "least-leaders"] as const;
 
+const QUEUE_TYPE = "x-queue-type";
+
+/** In the order in which they are checked. */
 const ruleTable: Readonly<Record<string, ArgumentRule>> = {
-  "x-queue-type": {
+  [QUEUE_TYPE]: {
     check: checkOneOf(queueTypes, (type) => `"unsupported queue type '${type}'"`),
     apply: (settings, value) => {
       settings.type = text(value) as QueueType;
-    },
-  },
-  "x-message-ttl": {
-    check: checkTime,
-    apply: (settings, value) => {
-      settings.messageTtlMs = integerValue(value);
     },
   },
   "x-expires": {
     check: checkExpires,
     apply: (settings, value) => {
       settings.expiresMs = integerValue(value);
+    },
+  },
+  "x-message-ttl": {
+    check: checkTime,
+    apply: (settings, value) => {
+      settings.messageTtlMs = integerValue(value);
     },
   },
   "x-max-length": {
@@ -156,7 +183,7 @@ const ruleTable: Readonly<Record<string, ArgumentRule>> = {
   },
   "x-dead-letter-routing-key": {
     check: (value, args) => {
-      const wrong = checkText(value);
+      const wrong = checkRoutingKey(value);
       if (wrong !== undefined) return wrong;
       return args.has("x-dead-letter-exchange") ? undefined : "routing_key_but_no_dlx_defined";
     },
@@ -181,23 +208,35 @@ const ruleTable: Readonly<Record<string, ArgumentRule>> = {
       settings.singleActiveConsumer = value.value === true;
     },
   },
+  // Not checked: what is no number is no limit [RabbitMQ].
   "x-delivery-limit": {
-    check: checkInteger,
     apply: (settings, value) => {
-      const limit = integerValue(value)!;
+      const limit = integerValue(value) ?? -1;
       settings.deliveryLimit = limit < 0 ? Number.POSITIVE_INFINITY : limit;
     },
     types: quorum,
+  },
+  "x-consumer-timeout": {
+    apply: (settings, value) => {
+      const timeoutMs = integerValue(value) ?? -1;
+      if (timeoutMs >= 0) settings.consumerTimeoutMs = timeoutMs;
+    },
+    isFree: true,
   },
   "x-queue-mode": {
     check: checkOneOf(["default", "lazy"], (mode) => `"unsupported queue mode '${mode}'"`),
     types: classic,
   },
-  "x-queue-version": { check: checkCount, types: classic },
+  "x-queue-version": { check: checkQueueVersion, types: classic },
   "x-queue-master-locator": { check: checkText, types: classic },
-  "x-queue-leader-locator": { check: checkText },
-  "x-quorum-initial-group-size": { check: checkCount, types: quorum },
-  "x-initial-cluster-size": { check: checkCount, types: quorum },
+  "x-quorum-initial-group-size": { check: checkGroupSize, types: quorum },
+  "x-queue-leader-locator": {
+    check: checkOneOf(leaderLocators, () => "invalid_queue_locator_arg"),
+  },
+  "x-initial-cluster-size": { types: stream },
+  "x-max-age": { types: stream },
+  "x-stream-max-segment-size-bytes": { types: stream },
+  "x-stream-filter-size-bytes": { types: stream },
   "x-max-in-memory-length": { check: checkCount, types: quorum },
   "x-max-in-memory-bytes": { check: checkCount, types: quorum },
 };
@@ -210,8 +249,23 @@ const typeModules: Record<QueueType, string> = {
   quorum: "rabbit_quorum_queue",
 };
 
-/** Throws PRECONDITION_FAILED for a bad argument; `queue` is how the text names it: `queue 'q' in vhost '/'`. */
-export function queueSettings(args: FieldTable, queue: string): QueueSettings {
+function knows(type: QueueType, rule: ArgumentRule): boolean {
+  return rule.types?.includes(type) ?? true;
+}
+
+function refuse(error: AmqpError): never {
+  throw error;
+}
+
+/**
+ * What the arguments come to. `queue` is how the text of an error names it: `queue 'q' in vhost '/'`. An argument that is not
+ * valid is refused with PRECONDITION_FAILED, or ignored when `onInvalid` does not throw.
+ */
+export function queueSettings(
+  args: FieldTable,
+  queue: string,
+  onInvalid: (error: AmqpError) => void = refuse,
+): QueueSettings {
   const settings: QueueSettings = {
     type: "classic",
     messageTtlMs: undefined,
@@ -224,26 +278,27 @@ export function queueSettings(args: FieldTable, queue: string): QueueSettings {
     deadLetterRoutingKey: undefined,
     singleActiveConsumer: false,
     deliveryLimit: DELIVERY_LIMIT,
+    consumerTimeoutMs: undefined,
   };
-  for (const [name, value] of args) {
-    const rule = rules.get(name);
-    if (rule === undefined) continue;
-    const wrong = rule.check(value, args);
-    if (wrong !== undefined) throw invalidArgument(name, queue, wrong);
-    rule.apply?.(settings, value);
+  // The type comes first: it says which of the others count.
+  for (const [name, rule] of rules) {
+    const value = args.get(name);
+    if (value === undefined || !knows(settings.type, rule)) continue;
+    const wrong = rule.check?.(value, args);
+    if (wrong === undefined) rule.apply?.(settings, value);
+    else onInvalid(invalidArgument(name, queue, wrong));
   }
   for (const name of args.keys()) {
-    const types = rules.get(name)?.types;
-    if (types !== undefined && !types.includes(settings.type)) {
-      throw new AmqpError(
-        "PRECONDITION_FAILED",
-        `invalid arg '${name}' for ${queue} of queue type ${typeModules[settings.type]}`,
-      );
+    const rule = rules.get(name);
+    if (rule !== undefined && !knows(settings.type, rule)) {
+      const module = typeModules[settings.type];
+      const text = `invalid arg '${name}' for ${queue} of queue type ${module}`;
+      onInvalid(new AmqpError("PRECONDITION_FAILED", text));
     }
   }
-  if (settings.type === "quorum" && settings.overflow === "reject-publish-dlx") {
-    throw invalidArgument("x-overflow", queue, "invalid_overflow");
-  }
+  // Accepted, and as good as none [RabbitMQ].
+  if (settings.type === "quorum" && settings.overflow === "reject-publish-dlx")
+    settings.overflow = "drop-head";
   return settings;
 }
 
@@ -300,18 +355,20 @@ export function inequivalent(
   );
 }
 
-/** As `checkEquivalence`, for every argument that a queue can have. `classic` is as good as no type. */
+/** As `checkEquivalence`, for every argument that the existing queue can have. `classic` is as good as no type. */
 export function checkArgumentsEquivalence(
   received: FieldTable,
   current: FieldTable,
   queue: string,
 ): void {
   const typeOf = (args: FieldTable): string => {
-    const type = args.get("x-queue-type");
+    const type = args.get(QUEUE_TYPE);
     return type === undefined ? "classic" : valueText(type);
   };
-  for (const name of rules.keys()) {
-    if (name === "x-queue-type" && typeOf(received) === typeOf(current)) continue;
+  const type = typeOf(current) as QueueType;
+  for (const [name, rule] of rules) {
+    if (rule.isFree || !knows(type, rule)) continue;
+    if (name === QUEUE_TYPE && typeOf(received) === type) continue;
     checkEquivalence(name, received, current, queue);
   }
 }

@@ -91,7 +91,7 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
       replies.queue.addConsumer(replies);
       return;
     }
-    channel.checkConsumerTag(consumerTag);
+    channel.checkNewConsumer(consumerTag);
     const queue = channel.readableQueue(args.queue);
     const shown = queueIn(channel.vhost.name, queue.name);
     const priority = consumerPriority(args.arguments, shown);

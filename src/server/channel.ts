@@ -30,7 +30,7 @@ export class Channel implements ClientChannel {
   readonly vhost: VirtualHost;
   readonly output: Output;
   readonly publishing: Publishing;
-  readonly unacked = new Unacked();
+  readonly unacked: Unacked;
   readonly counts = new ChannelCounts();
   readonly content: Content;
   readonly consumers = new Map<string, ChannelConsumer>();
@@ -54,6 +54,7 @@ export class Channel implements ClientChannel {
     this.connection = connection;
     this.vhost = vhost;
     this.output = connection.output;
+    this.unacked = new Unacked(vhost.clock);
     this.content = new Content(connection.host.settings.maxMessageSize);
     this.publishing = new Publishing(this, vhost);
   }
@@ -139,10 +140,16 @@ export class Channel implements ClientChannel {
     return this.vhost.queues.get(this.queueName(name), this.connection);
   }
 
-  /** Throws NOT_ALLOWED when a consumer of this channel has the tag. */
-  checkConsumerTag(consumerTag: string): void {
-    if (!this.consumers.has(consumerTag)) return;
-    throw new AmqpError("NOT_ALLOWED", `attempt to reuse consumer tag '${consumerTag}'`);
+  /** Throws NOT_ALLOWED when a consumer of this channel has the tag, or when one more would be too many. */
+  checkNewConsumer(consumerTag: string): void {
+    if (this.consumers.has(consumerTag))
+      throw new AmqpError("NOT_ALLOWED", `attempt to reuse consumer tag '${consumerTag}'`);
+    const { consumerMaxPerChannel } = this.connection.host.settings;
+    if (this.consumers.size < consumerMaxPerChannel) return;
+    throw new AmqpError(
+      "NOT_ALLOWED",
+      `reached maximum (${consumerMaxPerChannel}) of consumers per channel`,
+    );
   }
 
   /** The queue of that name, if the user may read from it and this connection may use it. */
@@ -166,7 +173,7 @@ export class Channel implements ClientChannel {
     if (this.#replyConsumer !== undefined) {
       throw new AmqpError("PRECONDITION_FAILED", "reply consumer already set");
     }
-    this.checkConsumerTag(spec.consumerTag);
+    this.checkNewConsumer(spec.consumerTag);
     this.#replyConsumer = this.consume(createReplyQueue(this.vhost), spec);
     return this.#replyConsumer;
   }
@@ -205,6 +212,16 @@ export class Channel implements ClientChannel {
   /** Consumers may have credit again: the prefetch has changed, or the connection can take more. */
   wakeConsumers(): void {
     for (const consumer of this.consumers.values()) consumer.wake();
+  }
+
+  /** Throws PRECONDITION_FAILED when the oldest delivery has stayed unsettled for too long [RabbitMQ: consumer_timeout]. */
+  checkConsumerTimeout(): void {
+    const timeoutMs = this.unacked.overdue(this.connection.host.settings.consumerTimeoutMs);
+    if (timeoutMs === undefined) return;
+    throw new AmqpError(
+      "PRECONDITION_FAILED",
+      `delivery acknowledgement on channel ${this.number} timed out. Timeout value used: ${timeoutMs} ms. This timeout value can be configured, see consumers doc guide to learn more`,
+    );
   }
 
   startTransaction(): void {

@@ -155,6 +155,16 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     };
   }
 
+  checkConsumerTimeouts(): void {
+    for (const channel of this.#channels) {
+      try {
+        channel?.checkConsumerTimeout();
+      } catch (error) {
+        this.#fail(error, channel!.number, 0);
+      }
+    }
+  }
+
   /** Whether the client wants to be told when a consumer ends by itself. */
   get notifiesCancel(): boolean {
     return this.#session!.notifiesCancel;

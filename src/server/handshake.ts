@@ -87,7 +87,7 @@ export class Handshake {
   }
 
   #offered(): readonly string[] {
-    return offeredMechanisms(this.#host.settings.authMechanisms, this.#peer);
+    return offeredMechanisms(this.#host.settings, this.#peer);
   }
 
   /** Takes the client's next method. */
@@ -112,7 +112,7 @@ export class Handshake {
       );
     }
     this.#clientProperties = args.clientProperties;
-    const credentials = mechanism(args.response, this.#peer);
+    const credentials = mechanism(args.response, this.#peer, this.#host.settings);
     const { userName, password } = credentials;
     const { users } = this.#host;
     const user = password ? users.authenticate(userName, password) : users.find(userName);

@@ -5,6 +5,7 @@ import { AmqpError } from "../amqp/errors.ts";
 import { type FieldTable, readTableEntries } from "../amqp/field-table.ts";
 import { erlangBinary } from "../amqp/type-names.ts";
 import { assert } from "../assert.ts";
+import type { Settings } from "../config.ts";
 import type { Peer } from "./peer.ts";
 
 export interface Credentials {
@@ -13,7 +14,8 @@ export interface Credentials {
   readonly password: Buffer | undefined;
 }
 
-type Mechanism = (response: Buffer, peer: Peer) => Credentials;
+type AnonymousLogin = Pick<Settings, "anonymousLoginUser" | "anonymousLoginPassword">;
+type Mechanism = (response: Buffer, peer: Peer, settings: AnonymousLogin) => Credentials;
 
 /** The client sees what it sent as RabbitMQ shows it; the log does not, for there may be a password in it. */
 function invalid(response: Buffer): AmqpError {
@@ -53,13 +55,26 @@ function external(_: Buffer, { certificateUser }: Peer): Credentials {
   return { userName: certificateUser, password: undefined };
 }
 
+/** Whoever it is, he logs in as the user of the settings; the response is ignored [RabbitMQ 4]. */
+function anonymous(_: Buffer, __: Peer, settings: AnonymousLogin): Credentials {
+  const { anonymousLoginUser: userName, anonymousLoginPassword: password } = settings;
+  return { userName, password: Buffer.from(password) };
+}
+
 export const mechanisms: ReadonlyMap<string, Mechanism> = new Map([
   ["PLAIN", plain],
   ["AMQPLAIN", amqplain],
+  ["ANONYMOUS", anonymous],
   ["EXTERNAL", external],
 ]);
 
-/** Those of `wanted` that can be used with this client: EXTERNAL needs a certificate. */
-export function offeredMechanisms(wanted: readonly string[], peer: Peer): readonly string[] {
-  return peer.certificateUser === undefined ? wanted.filter((name) => name !== "EXTERNAL") : wanted;
+/** Those of the settings that can be used with this client: EXTERNAL needs a certificate, ANONYMOUS a user. */
+export function offeredMechanisms(
+  { authMechanisms, anonymousLoginUser }: AnonymousLogin & Pick<Settings, "authMechanisms">,
+  peer: Peer,
+): readonly string[] {
+  return authMechanisms.filter((name) => {
+    if (name === "EXTERNAL") return peer.certificateUser !== undefined;
+    return name !== "ANONYMOUS" || anonymousLoginUser !== "none";
+  });
 }

@@ -5,6 +5,7 @@
  * have been squeezed out; then it is found by halving. Adding and settling cost the same however many are outstanding.
  */
 
+import type { Clock } from "../clock.ts";
 import type { Queue } from "../queue/queue.ts";
 
 /** Where a delivery came from and who is told when it is settled. */
@@ -23,6 +24,8 @@ export interface Delivery {
   readonly sequence: number;
   readonly bits: number;
   readonly source: DeliverySource;
+  /** Since 1970. */
+  readonly deliveredAtMs: number;
 }
 
 const FIRST_ENTRIES = 16;
@@ -34,12 +37,18 @@ export class Unacked {
   #positions = new Float64Array(FIRST_ENTRIES);
   #sequences = new Float64Array(FIRST_ENTRIES);
   #bits = new Uint32Array(FIRST_ENTRIES);
+  #deliveredAtMs = new Float64Array(FIRST_ENTRIES);
   #sources: (DeliverySource | undefined)[] = [];
   /** Entries from `#head` up to `#end` may be outstanding. */
   #head = 0;
   #end = 0;
   /** How many are outstanding. */
   count = 0;
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   /** Adds a delivery; its tag is higher than all before. */
   add(tag: number, source: DeliverySource, position: number, sequence: number, bits: number): void {
@@ -49,8 +58,18 @@ export class Unacked {
     this.#positions[index] = position;
     this.#sequences[index] = sequence;
     this.#bits[index] = bits;
+    this.#deliveredAtMs[index] = this.#clock.now();
     this.#sources[index] = source;
     this.count++;
+  }
+
+  /** How long the oldest delivery may stay unsettled, if it has done so for longer; `timeoutMs` counts unless its queue says otherwise. */
+  overdue(timeoutMs: number): number | undefined {
+    if (this.count === 0) return undefined;
+    const { consumerTimeoutMs } = this.#sources[this.#head]!.queue.settings;
+    const allowedMs = consumerTimeoutMs ?? timeoutMs;
+    const waitedMs = this.#clock.now() - this.#deliveredAtMs[this.#head]!;
+    return waitedMs > allowedMs ? allowedMs : undefined;
   }
 
   /** Where the outstanding delivery with this tag is, or -1. */
@@ -84,6 +103,7 @@ export class Unacked {
       sequence: this.#sequences[index]!,
       bits: this.#bits[index]!,
       source: this.#sources[index]!,
+      deliveredAtMs: this.#deliveredAtMs[index]!,
     };
     this.#remove(index);
     return taken;
@@ -137,8 +157,10 @@ export class Unacked {
   /** Puts deliveries back that were taken and have not been settled after all. */
   restore(deliveries: readonly Delivery[]): void {
     const all = [...this.takeAll(), ...deliveries].sort((a, b) => a.tag - b.tag);
-    for (const { tag, source, position, sequence, bits } of all)
+    for (const { tag, source, position, sequence, bits, deliveredAtMs } of all) {
       this.add(tag, source, position, sequence, bits);
+      this.#deliveredAtMs[this.#end - 1] = deliveredAtMs;
+    }
   }
 
   #remove(index: number): void {
@@ -162,6 +184,7 @@ export class Unacked {
     const positions = grows ? new Float64Array(length * 2) : this.#positions;
     const sequences = grows ? new Float64Array(length * 2) : this.#sequences;
     const bits = grows ? new Uint32Array(length * 2) : this.#bits;
+    const deliveredAtMs = grows ? new Float64Array(length * 2) : this.#deliveredAtMs;
     let to = 0;
     for (let from = this.#head; from < this.#end; from++) {
       if (this.#positions[from] === SETTLED) continue;
@@ -169,6 +192,7 @@ export class Unacked {
       positions[to] = this.#positions[from]!;
       sequences[to] = this.#sequences[from]!;
       bits[to] = this.#bits[from]!;
+      deliveredAtMs[to] = this.#deliveredAtMs[from]!;
       this.#sources[to] = this.#sources[from];
       to++;
     }
@@ -177,6 +201,7 @@ export class Unacked {
     this.#positions = positions;
     this.#sequences = sequences;
     this.#bits = bits;
+    this.#deliveredAtMs = deliveredAtMs;
     this.#head = 0;
     this.#end = to;
   }

@@ -185,6 +185,20 @@ export const brokerSettings = {
     help: "channels of all connections",
     keys: ["channel_max_per_node"],
   }),
+  /** Consumers of a channel. */
+  consumerMaxPerChannel: setting({
+    kind: limit,
+    default: Number.POSITIVE_INFINITY,
+    help: "consumers that a channel may have",
+    keys: ["consumer_max_per_channel"],
+  }),
+  /** How long a delivery may stay unsettled before its channel is closed, in milliseconds; a queue may say otherwise. */
+  consumerTimeoutMs: setting({
+    kind: milliseconds,
+    default: 1_800_000,
+    help: "time that a client has to settle a delivery",
+    keys: ["consumer_timeout"],
+  }),
   /** Queues in all virtual hosts. */
   clusterQueueLimit: setting({
     kind: limit,
@@ -201,10 +215,25 @@ export const brokerSettings = {
   }),
   /** What clients may log in with, in the order in which it is offered. */
   authMechanisms: setting({
-    kind: listOf(choice(["PLAIN", "AMQPLAIN", "EXTERNAL"])),
-    default: ["PLAIN", "AMQPLAIN"],
+    kind: listOf(choice(["PLAIN", "AMQPLAIN", "ANONYMOUS", "EXTERNAL"])),
+    default: ["PLAIN", "AMQPLAIN", "ANONYMOUS"],
     help: "ways to log in; EXTERNAL is by certificate, on TLS connections",
     keys: ["auth_mechanisms.*"],
+  }),
+  /** Who somebody is who logs in with ANONYMOUS; `none` for nobody. */
+  anonymousLoginUser: setting({
+    kind: text,
+    default: "guest",
+    help: "user as whom those are logged in who give no name; none for nobody",
+    keys: ["anonymous_login_user"],
+  }),
+  /** The password of that user. */
+  anonymousLoginPassword: setting({
+    kind: text,
+    default: "guest",
+    help: "password of that user",
+    keys: ["anonymous_login_pass"],
+    secret: true,
   }),
   /** Offered to clients, in seconds; the client's answer counts. 0 offers none. */
   heartbeat: setting({

@@ -122,12 +122,13 @@ test("N2 the server properties say what client libraries branch on", async () =>
   });
 });
 
-test("N3 connection.start offers version 0-9, PLAIN and AMQPLAIN, and the locale en_US", async () => {
+test("N3 connection.start offers version 0-9, PLAIN, AMQPLAIN and ANONYMOUS, and the locale en_US", async () => {
   const raw = await RawClient.tcp();
   const start = await raw.start();
   expect([start.u8(), start.u8()]).toEqual([0, 9]);
   start.table();
-  expect(start.longstr().split(" ")).toEqual(expect.arrayContaining(["PLAIN", "AMQPLAIN"]));
+  const mechanisms = ["PLAIN", "AMQPLAIN", ...((await isOldRabbitMQ()) ? [] : ["ANONYMOUS"])];
+  expect(start.longstr().split(" ")).toEqual(expect.arrayContaining(mechanisms));
   expect(start.longstr()).toBe("en_US");
 });
 
@@ -140,6 +141,14 @@ test("N4 client properties may hold any type of field, and tables in tables", as
   });
   const raw = await RawClient.connect({ clientProperties });
   await raw.expectAlive();
+});
+
+test("N3 with ANONYMOUS one is logged in as guest, whatever one says", async ({ skip }) => {
+  skip(await isOldRabbitMQ(), "3.10 does not know it");
+  const raw = await started();
+  const response = longstr("a trace, or nothing");
+  raw.sendMethod(0, 10, 11, [table(), shortstr("ANONYMOUS"), response, shortstr("en_US")]);
+  await raw.readTune();
 });
 
 test("N3 a locale that is not offered is taken all the same", async () => {

@@ -367,7 +367,6 @@ describe("Q13 an argument out of its range is refused:", () => {
     ["x-single-active-consumer", 1, "{unacceptable_type,byte}"],
     ["x-queue-type", 1, "{unacceptable_type,byte}"],
     ["x-queue-type", "fast", "\"unsupported queue type 'fast'\""],
-    ["x-queue-mode", "fast", "\"unsupported queue mode 'fast'\""],
   ])("%s = %j", async (key, value, text) => {
     const channel = await openChannel();
     const queue = unique("invalid");

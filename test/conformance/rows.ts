@@ -168,9 +168,12 @@ export const rows = {
   Q28: { title: "x-queue-mode" },
   Q29: { title: "x-queue-version" },
   Q30: { title: "x-queue-master-locator" },
-  Q31: { title: "Arguments that place a queue's replicas" },
+  Q31: {
+    title: "Arguments that place a queue's replicas",
+    differs: "3.10 has x-queue-leader-locator for quorum queues and streams only",
+  },
   Q32: { title: "x-max-in-memory-length and x-max-in-memory-bytes" },
-  Q33: { title: "x-consumer-timeout" },
+  Q33: { title: "x-consumer-timeout", notChecked: "3.10 has no timeout of a queue's own" },
   Q34: { title: "The consumer argument x-cancel-on-ha-failover" },
   Q36: { title: "Persistent messages of durable queues outlive the broker" },
   Q38: { title: "The order of a classic queue after a requeue" },
@@ -211,7 +214,10 @@ export const rows = {
   K13: { title: "redelivered" },
   K14: { title: "basic.recover" },
   K15: { title: "Consuming without acknowledgements" },
-  K16: { title: "The time a consumer has for an acknowledgement" },
+  K16: {
+    title: "The time a consumer has for an acknowledgement",
+    notChecked: "half an hour, which only the configuration of the node can change",
+  },
   K19: { title: "A consumer that does not read" },
 
   D1: { title: "Why messages are dead-lettered" },
@@ -237,7 +243,7 @@ export const rows = {
   QQ4: { title: "What quorum queues do not have" },
   QQ5: { title: "A prefetch of 0 on quorum queues", notChecked: "3.10 has no limit there" },
   QQ6: { title: "The order of a quorum queue after a requeue" },
-  QQ7: { title: "The consumer timeout of quorum queues" },
+  QQ7: { title: "The consumer timeout of quorum queues", notChecked: "as K16" },
   QQ8: { title: "What counts as a failed delivery" },
 
   G8: { title: "rabbitmq.conf and conf.d" },
@@ -255,6 +261,5 @@ export type RowId = keyof typeof rows;
 export const pending: ReadonlySet<RowId> = new Set<RowId>([
   ...(["V6", "V8"] as const),
   ...(["X24", "X26", "P19"] as const),
-  ...(["Q22", "Q27", "Q28", "Q29", "Q30", "Q31", "Q32", "Q33", "K16"] as const),
-  ...(["QQ7"] as const),
+  ...(["Q22", "Q27"] as const),
 ]);

@@ -3,6 +3,11 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Options } from "amqplib";
 import { describe, expect, test } from "vitest";
+import { type FieldTable, longstr } from "../../src/amqp/field-table.ts";
+import { queueEntry } from "../../src/broker/topology.ts";
+import { FileDisk } from "../../src/store/disk.ts";
+import { EntryLog } from "../../src/store/entry-log.ts";
+import { Turn } from "../../src/turn.ts";
 import { drainTexts, KeptBroker, numbered, sendTexts } from "./kept-broker.ts";
 
 /** Resolves when the channel's operation is refused with this reason. */
@@ -52,6 +57,32 @@ describe("Q7 durable queues", () => {
       ["plain", { durable: false }, "inequivalent arg 'durable'"],
     ] as const;
     for (const [queue, options, text] of refusals) await refused(broker, queue, options, text);
+  });
+
+  test("with an argument that is not valid any more come back without it, and the log says so", async () => {
+    const broker = await KeptBroker.start();
+    await (await broker.channel()).assertQueue("valid");
+    await broker.stop();
+    const log = new EntryLog<object>(new FileDisk(broker.folder), new Turn(), "topology", () => []);
+    log.read();
+    const args: FieldTable = new Map([
+      ["x-max-length", longstr("two")],
+      ["x-overflow", longstr("reject-publish")],
+      ["x-max-priority", { type: "I", value: 1000 }],
+    ]);
+    log.append(queueEntry("/", { id: 50, name: "invalid", autoDelete: false, arguments: args }));
+    log.flush();
+    log.close();
+    await broker.start();
+    const channel = await broker.channel();
+    await channel.checkQueue("valid");
+    await sendTexts(channel, "invalid", numbered("m", 3));
+    expect(await drainTexts(channel, "invalid")).toEqual(numbered("m", 3));
+    const [warning, ...others] = broker.warnings;
+    expect(others).toEqual([]);
+    expect(warning).toContain("arguments of queue 'invalid' in vhost '/' are not valid");
+    for (const argument of ["x-max-length", "x-max-priority"])
+      expect(warning).toContain(`invalid arg '${argument}'`);
   });
 
   test("keep to their limits", async () => {

@@ -48,6 +48,7 @@ test("without arguments a queue is classic and has no limits", () => {
     deadLetterRoutingKey: undefined,
     singleActiveConsumer: false,
     deliveryLimit: 20,
+    consumerTimeoutMs: undefined,
   });
 });
 
@@ -63,6 +64,7 @@ test("every argument comes to a setting", () => {
     "x-dead-letter-exchange": longstr(""),
     "x-dead-letter-routing-key": longstr("dead"),
     "x-single-active-consumer": bool(true),
+    "x-consumer-timeout": int(90_000),
   });
   expect(all).toEqual({
     type: "classic",
@@ -76,10 +78,14 @@ test("every argument comes to a setting", () => {
     deadLetterRoutingKey: "dead",
     singleActiveConsumer: true,
     deliveryLimit: 20,
+    consumerTimeoutMs: 90_000,
   });
 });
 
-test("Q26 a delivery limit below 0 is no limit", () => {
+test("Q26 a delivery limit below 0 is no limit, and so is one that is no integer", () => {
+  const typed = (value: FieldValue) =>
+    settings({ "x-queue-type": longstr("quorum"), "x-delivery-limit": value }).deliveryLimit;
+  expect(typed(longstr("5"))).toBe(Number.POSITIVE_INFINITY);
   const limit = (value: number) =>
     settings({ "x-queue-type": longstr("quorum"), "x-delivery-limit": int(value) }).deliveryLimit;
   expect([0, 3, -1, -2].map(limit)).toEqual([
@@ -129,7 +135,7 @@ const refusals: Record<string, [FieldValue, string][]> = {
     [longstr("true"), "{unacceptable_type,longstr}"],
     [int(1), "{unacceptable_type,signedint}"],
   ],
-  "x-dead-letter-exchange": [...text, ...tooLongForAName],
+  "x-dead-letter-exchange": text,
   "x-dead-letter-routing-key": [
     ...text,
     ...tooLongForAName,
@@ -220,11 +226,30 @@ describe("an argument of another type of queue", () => {
     expect(refusal(() => settings({ "x-queue-type": quorum, [name]: value }))).toBeUndefined();
   });
 
-  test("is not the only thing that a quorum queue cannot have", () => {
-    const dlx = { "x-queue-type": quorum, "x-overflow": longstr("reject-publish-dlx") };
-    expect(refusal(() => settings(dlx))).toBe(
-      `invalid arg 'x-overflow' for ${QUEUE}: invalid_overflow`,
+  test("is refused before its value is looked at, and after the values of its own", () => {
+    const wrong = { "x-queue-type": quorum, "x-queue-mode": int(1) };
+    const ofMode = `invalid arg 'x-queue-mode' for ${QUEUE} of queue type rabbit_quorum_queue`;
+    expect(refusal(() => settings(wrong))).toBe(ofMode);
+    expect(refusal(() => settings({ ...wrong, "x-expires": int(0) }))).toBe(
+      `invalid arg 'x-expires' for ${QUEUE}: {value_zero,0}`,
     );
+  });
+
+  test("can be ignored, as any that is not valid", () => {
+    const errors: string[] = [];
+    const given = args({
+      "x-queue-type": longstr("stream"),
+      "x-max-length": longstr("many"),
+      "x-delivery-limit": int(3),
+      "x-expires": int(5),
+    });
+    const made = queueSettings(given, QUEUE, ({ message }) => void errors.push(message));
+    expect(made).toEqual(settings({ "x-expires": int(5) }));
+    expect(errors).toEqual([
+      `invalid arg 'x-queue-type' for ${QUEUE}: "unsupported queue type 'stream'"`,
+      `invalid arg 'x-max-length' for ${QUEUE}: "expected integer, got longstr"`,
+      `invalid arg 'x-delivery-limit' for ${QUEUE} of queue type rabbit_classic_queue`,
+    ]);
   });
 });
 

@@ -1,5 +1,6 @@
 /** The unacked deliveries of a channel against a map that is searched. */
 import { describe, expect, test } from "vitest";
+import { VirtualClock } from "../../src/clock.ts";
 import type { Queue } from "../../src/queue/queue.ts";
 import { type Delivery, type DeliverySource, Unacked } from "../../src/server/unacked.ts";
 import { type Random, seeded } from "../seeded.ts";
@@ -22,14 +23,15 @@ class Source implements DeliverySource {
   }
 }
 
-type Row = Omit<Delivery, "source">;
+type Row = Omit<Delivery, "source" | "deliveredAtMs">;
 
 function row({ tag, position, sequence, bits }: Delivery): Row {
   return { tag, position, sequence, bits };
 }
 
 class Run {
-  readonly #unacked = new Unacked();
+  readonly #clock = new VirtualClock();
+  readonly #unacked = new Unacked(this.#clock);
   readonly #source = new Source();
   readonly #random: Random;
   /** By tag, in order of tags. */
@@ -185,7 +187,7 @@ describe("what is outstanding is found and taken by its tag,", () => {
 });
 
 test("one delivery that nobody settles does not make the rest slower to find, or lost", () => {
-  const unacked = new Unacked();
+  const unacked = new Unacked(new VirtualClock());
   const source = new Source();
   unacked.add(1, source, 0, 0, 0);
   for (let tag = 2; tag <= 20_000; tag++) {
@@ -198,7 +200,7 @@ test("one delivery that nobody settles does not make the rest slower to find, or
 });
 
 test("with nothing outstanding nothing is found, and taking all is taking nothing", () => {
-  const unacked = new Unacked();
+  const unacked = new Unacked(new VirtualClock());
   for (const tag of [0, 1, -1, Number.NaN, Number.MAX_SAFE_INTEGER])
     expect(unacked.find(tag)).toBe(-1);
   expect(unacked.takeAll()).toEqual([]);
