@@ -22,6 +22,9 @@ export interface Broker {
   readonly pid: number | undefined;
   /** Resolves when connections are accepted; does nothing while it runs. */
   start(): Promise<void>;
+  /** Ends its process and keeps its data, for another start. */
+  end(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
+  /** Ends it, and removes its data. */
   stop(): Promise<void>;
 }
 
@@ -38,6 +41,10 @@ export class AttachedBroker implements Broker {
   }
 
   async start(): Promise<void> {}
+
+  async end(): Promise<void> {
+    throw new Error("a broker that was not started here is not restarted");
+  }
 
   async stop(): Promise<void> {}
 }
@@ -74,7 +81,7 @@ export class LeveretBroker implements Broker {
     if (this.#child) return;
     const { main, profileFolder, brokerArguments } = this.#options;
     if (!existsSync(main)) throw new Error(`there is no ${main}; "npm run build" makes one`);
-    this.#folder = mkdtempSync(join(tmpdir(), "leveret-bench-"));
+    if (this.#folder === "") this.#folder = mkdtempSync(join(tmpdir(), "leveret-bench-"));
     const profiling = profileFolder ? ["--cpu-prof", `--cpu-prof-dir=${profileFolder}`] : [];
     // "{data}" lets the command line name the folder without knowing it.
     const given = brokerArguments.map((argument) => argument.replace("{data}", this.#folder));
@@ -88,9 +95,14 @@ export class LeveretBroker implements Broker {
     this.url = await announcedUrl(child);
   }
 
+  async end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    if (this.#child) await stopProcess(this.#child, signal);
+  }
+
   async stop(): Promise<void> {
-    if (this.#child) await stopProcess(this.#child);
+    await this.end("SIGTERM");
     if (this.#folder !== "") rmSync(this.#folder, { recursive: true, force: true });
+    this.#folder = "";
   }
 }
 

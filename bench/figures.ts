@@ -3,6 +3,8 @@
 import { performance } from "node:perf_hooks";
 import { cpuSeconds } from "./proc.ts";
 
+export const MEBIBYTE = 1024 * 1024;
+
 /** A further figure of a row, told beside rate and CPU. */
 export interface AlsoFigure {
   readonly name: string;

@@ -6,15 +6,14 @@
 
 import { ConfirmWindow } from "./confirms.ts";
 import { Consumer } from "./consumer.ts";
-import { type AlsoFigure, between, type Figures, type Mark, mark } from "./figures.ts";
+import { type AlsoFigure, between, type Figures, type Mark, MEBIBYTE, mark } from "./figures.ts";
 import { basicConsume, confirmSelect, METHOD } from "./methods.ts";
-import { residentBytes } from "./proc.ts";
+import { residentBytes, writtenBytes } from "./proc.ts";
 import { properties } from "./properties.ts";
 import { Publisher } from "./publisher.ts";
 import type { FillRow } from "./rows.ts";
 import { openClients, type Run, type Scenario, untilDone } from "./run.ts";
 
-const MEBIBYTE = 1024 * 1024;
 const STREAM = 0;
 
 export const measureFill: Scenario<FillRow> = async (row, run) => {
@@ -33,6 +32,7 @@ export const measureFill: Scenario<FillRow> = async (row, run) => {
   clients[0]!.confirms = confirms;
 
   const residentBefore = residentBytes(run.brokerPid);
+  const writtenBefore = writtenBytes(run.brokerPid);
   const from = mark(0, run.brokerPid);
   await fill(row, publisher, confirms, (pump) => {
     clients[0]!.onChunkEnd = pump;
@@ -51,13 +51,17 @@ export const measureFill: Scenario<FillRow> = async (row, run) => {
     clients[1]!.call(basicConsume(queue, true), METHOD.basicConsumeOk),
   );
   for (const client of clients) await client.close();
-  const also = [...drainFigures(drained), ...memoryFigures(row, residentBefore, residentAfter)];
+  const also = [
+    ...drainFigures(drained),
+    ...memoryFigures(row, residentBefore, residentAfter),
+    ...diskFigures(row, writtenBefore, writtenBytes(run.brokerPid)),
+  ];
   return between(from, filled, also);
 };
 
 /** Resolves when every message is published and confirmed. */
-async function fill(
-  row: FillRow,
+export async function fill(
+  row: Pick<FillRow, "messages" | "confirmWindow">,
   publisher: Publisher,
   confirms: ConfirmWindow,
   onConfirms: (pump: () => void) => void,
@@ -121,4 +125,15 @@ function memoryFigures(
     { name: "RSS when full", value: after / MEBIBYTE, unit: "MiB" },
     { name: "growth", value: (after - before) / row.messages, unit: "B/message" },
   ];
+}
+
+/** Of the fill and the drain together. */
+function diskFigures(
+  row: FillRow,
+  before: number | undefined,
+  after: number | undefined,
+): AlsoFigure[] {
+  if (!row.durable || before === undefined || after === undefined) return [];
+  const value = (after - before) / (row.messages * row.bodyBytes);
+  return [{ name: "disk", value, unit: "B/body byte" }];
 }

@@ -45,7 +45,7 @@ export class Lane {
     const bodiesAhead = Math.floor(AHEAD_BYTES_MAX / row.bodyBytes / Math.max(1, row.queues));
     this.#aheadMessages = Math.min(AHEAD_MESSAGES_MAX, Math.max(AHEAD_MESSAGES_MIN, bodiesAhead));
     const bound = Math.min(this.#aheadMessages, this.#window || this.#aheadMessages);
-    this.#stride = Math.min(publisher.batchMessages, bound >> 2);
+    this.#stride = Math.max(1, Math.min(publisher.batchMessages, bound >> 2));
     if (this.#window > 0) {
       this.#confirms = new ConfirmWindow(this.#window);
       clients[0]!.confirms = this.#confirms;

@@ -27,6 +27,12 @@ export function residentBytes(pid: number | undefined): number | undefined {
   return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
 }
 
+/** What it has given to block devices, in bytes: file contents when the system wrote them out. */
+export function writtenBytes(pid: number | undefined): number | undefined {
+  const bytes = /^write_bytes: (\d+)$/m.exec(read(pid, "io") ?? "")?.[1];
+  return bytes === undefined ? undefined : Number(bytes);
+}
+
 function read(pid: number | undefined, file: string): string | undefined {
   if (pid === undefined) return undefined;
   try {

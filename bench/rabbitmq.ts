@@ -17,7 +17,7 @@ import { parseBrokerUrl } from "./url.ts";
 /** The script itself: Debian's wrapper around it insists on the service's user and folders. */
 const SERVER_SCRIPT = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const READY_MS_MAX = 90_000;
-const POLL_MS = 250;
+const POLL_MS = 50;
 
 export class RabbitMqBroker implements Broker {
   readonly name = "RabbitMQ";
@@ -32,7 +32,7 @@ export class RabbitMqBroker implements Broker {
     if (!existsSync(SERVER_SCRIPT)) {
       throw new Error("RabbitMQ is not installed; on Debian: apt-get install rabbitmq-server");
     }
-    this.#folder = mkdtempSync(join(tmpdir(), "rabbitmq-bench-"));
+    if (this.#folder === "") this.#folder = mkdtempSync(join(tmpdir(), "rabbitmq-bench-"));
     const [port, distributionPort, mapperPort] = await freePorts(3);
     const environment = this.#environment(port!, distributionPort!, mapperPort!);
     // Started here, because one that the node starts would outlive it.
@@ -52,7 +52,7 @@ export class RabbitMqBroker implements Broker {
 
   #environment(port: number, distributionPort: number, mapperPort: number): NodeJS.ProcessEnv {
     const inFolder = (name: string): string => join(this.#folder, name);
-    mkdirSync(inFolder("log"));
+    mkdirSync(inFolder("log"), { recursive: true });
     writeFileSync(inFolder("rabbitmq.conf"), "log.console = false\n");
     writeFileSync(inFolder("enabled_plugins"), "[].\n");
     return {
@@ -87,13 +87,20 @@ export class RabbitMqBroker implements Broker {
     }
   }
 
-  async stop(): Promise<void> {
+  async end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    // The script waits for the node, which is what holds the data.
+    if (signal === "SIGKILL" && this.pid !== undefined) process.kill(this.pid, signal);
     if (this.#server) await stopProcess(this.#server);
     if (this.#portMapper) await stopProcess(this.#portMapper);
     this.#server = undefined;
     this.#portMapper = undefined;
     this.pid = undefined;
-    if (this.#folder) rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async stop(): Promise<void> {
+    await this.end("SIGTERM");
+    if (this.#folder !== "") rmSync(this.#folder, { recursive: true, force: true });
+    this.#folder = "";
   }
 }
 

@@ -8,6 +8,7 @@ import type { Figures } from "./figures.ts";
 import { runJob } from "./jobs.ts";
 import type { Options } from "./options.ts";
 import { type Outcome, type RowResult, summarize } from "./report.ts";
+import { measureRestart } from "./restart.ts";
 import type { Row } from "./rows.ts";
 
 const REPETITIONS = 3;
@@ -66,5 +67,6 @@ async function measureOnce(
     warmUpSeconds,
     seconds,
   };
-  return runJob(job, progress, signal);
+  const figures = await runJob(job, progress, signal);
+  return row.kind === "restart" ? measureRestart(row, broker, figures) : figures;
 }

@@ -86,7 +86,24 @@ export interface DeclareRow extends RowBase {
   readonly queues: number;
 }
 
-export type Row = FlowRow | SteadyRow | FillRow | RpcRow | GetRow | ChurnRow | IdleRow | DeclareRow;
+/** Started again over a queue with messages, or over nothing. */
+export interface RestartRow extends RowBase {
+  readonly kind: "restart";
+  readonly messages: number;
+  readonly bodyBytes: number;
+  readonly confirmWindow: number;
+}
+
+export type Row =
+  | FlowRow
+  | SteadyRow
+  | FillRow
+  | RpcRow
+  | GetRow
+  | ChurnRow
+  | IdleRow
+  | RestartRow
+  | DeclareRow;
 
 /** The plainest flow there is; rows say what they do differently. */
 const plain = {
@@ -105,7 +122,27 @@ const plain = {
 } as const;
 
 const confirmed = { ...plain, confirmWindow: 1000, ackEvery: 500, prefetch: 1000 } as const;
+const topic = { ...plain, exchange: "topic" } as const;
 const persistent = { ...confirmed, properties: "persistent", durable: true } as const;
+
+/** A backlog on the disk. */
+const backlog = {
+  kind: "fill",
+  unit: "messages filled",
+  confirmWindow: 1000,
+  properties: "persistent",
+  durable: true,
+  freshBroker: true,
+  repetitionsMax: 1,
+} as const;
+
+const restart = {
+  kind: "restart",
+  unit: "starts",
+  bodyBytes: 100,
+  confirmWindow: 1000,
+  freshBroker: true,
+} as const;
 
 export const rows: readonly Row[] = [
   { ...plain, id: "A", title: "transient, auto-ack, 16 B" },
@@ -117,6 +154,22 @@ export const rows: readonly Row[] = [
   { ...confirmed, id: "G", title: "transient, confirms (window 1000), ack every 500" },
   { ...persistent, id: "H", title: "persistent, confirms (window 1000), ack every 500, 16 B" },
   { ...persistent, id: "I", title: "the same with 1 KiB", bodyBytes: 1024 },
+  {
+    ...persistent,
+    id: "J",
+    title: "the same with 64 KiB, window 100",
+    bodyBytes: 64 * 1024,
+    confirmWindow: 100,
+    ackEvery: 50,
+    prefetch: 100,
+  },
+  {
+    ...persistent,
+    id: "K",
+    title: "persistent, one confirm at a time, 16 B",
+    confirmWindow: 1,
+    ackEvery: 1,
+  },
   { ...plain, id: "L", title: "4 producers, 4 queues, 4 consumers", lanes: 4 },
   {
     ...plain,
@@ -127,12 +180,13 @@ export const rows: readonly Row[] = [
     queues: 10,
   },
   {
-    ...plain,
-    id: "N",
-    title: "topic exchange with 1,000 wildcard bindings",
-    exchange: "topic",
-    wildcardBindings: 1000,
+    ...topic,
+    id: "N1",
+    title: "topic exchange with 100 wildcard bindings",
+    wildcardBindings: 100,
   },
+  { ...topic, id: "N", title: "with 1,000 wildcard bindings", wildcardBindings: 1000 },
+  { ...topic, id: "N2", title: "with 10,000 wildcard bindings", wildcardBindings: 10_000 },
   {
     kind: "fill",
     id: "O",
@@ -147,17 +201,26 @@ export const rows: readonly Row[] = [
     repetitionsMax: 1,
   },
   {
-    kind: "fill",
+    ...backlog,
     id: "O2",
     title: "fill a durable queue with 1 million persistent messages of 100 B, then drain it",
-    unit: "messages filled",
     messages: 1_000_000,
     bodyBytes: 100,
-    confirmWindow: 1000,
-    properties: "persistent",
-    durable: true,
-    freshBroker: true,
-    repetitionsMax: 1,
+  },
+  {
+    ...backlog,
+    id: "O3",
+    title: "fill a durable queue with 500,000 persistent messages of 1 KiB, then drain it",
+    messages: 500_000,
+    bodyBytes: 1024,
+  },
+  {
+    ...backlog,
+    id: "O4",
+    title: "fill a durable queue with 10,000 persistent messages of 64 KiB, then drain it",
+    messages: 10_000,
+    bodyBytes: 64 * 1024,
+    confirmWindow: 100,
   },
   {
     kind: "rpc",
@@ -189,6 +252,14 @@ export const rows: readonly Row[] = [
     unit: "connections opened",
     connections: 1000,
     freshBroker: true,
+  },
+  { ...restart, id: "T", title: "start to serving, with nothing kept", messages: 0 },
+  {
+    ...restart,
+    id: "U",
+    title: "start to serving, with 1 million persistent messages of 100 B",
+    messages: 1_000_000,
+    repetitionsMax: 1,
   },
   {
     kind: "declare",

@@ -5,6 +5,7 @@ import { measureDeclares } from "./declares.ts";
 import type { Figures } from "./figures.ts";
 import { measureFill } from "./fill.ts";
 import { measureFlow } from "./flow.ts";
+import { prepareRestart } from "./restart.ts";
 import { measureGets, measureRpc } from "./round-trips.ts";
 import type { Row } from "./rows.ts";
 import type { Run } from "./run.ts";
@@ -26,6 +27,8 @@ export function measure(row: Row, run: Run): Promise<Figures> {
       return measureChurn(row, run);
     case "idle":
       return measureIdle(row, run);
+    case "restart":
+      return prepareRestart(row, run);
     case "declare":
       return measureDeclares(row, run);
   }
