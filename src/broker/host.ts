@@ -95,7 +95,8 @@ export class Host {
   #verifyTimer: Timer | undefined;
   #retryTimer: Timer | undefined;
   #consumerTimer: Timer | undefined;
-  readonly #budget: MemoryBudget;
+  /** The memory that messages may take, and what is kept about them. */
+  readonly memory: MemoryBudget;
 
   constructor({ settings, clock, turn, log, disk }: HostContext) {
     this.settings = settings;
@@ -104,7 +105,7 @@ export class Host {
     this.turn = turn;
     this.log = log;
     this.#disk = disk;
-    this.#budget = new MemoryBudget(settings.memoryLimit);
+    this.memory = new MemoryBudget(settings.memoryLimit);
     if (disk !== undefined) {
       this.#topology = new EntryLog(disk, turn, "topology", () => this.#entries());
     }
@@ -207,7 +208,7 @@ export class Host {
     const disk = this.#disk?.subfolder(journalFolder(name));
     const onWriteTrouble = (error: Error | undefined): void =>
       this.#writeTrouble(transientMessagesOf(name), error);
-    const memory = new MemoryStore({ turn, disk, budget: this.#budget, onWriteTrouble });
+    const memory = new MemoryStore({ turn, disk, budget: this.memory, onWriteTrouble });
     const recovery = disk && this.#recoverJournal(disk, name);
     const store: MessageStore = recovery ? new DurableStore(memory, recovery.journal) : memory;
     const vhost = new VirtualHost(name, {
@@ -264,7 +265,7 @@ export class Host {
       disk,
       turn,
       segmentBytes: settings.segmentBytes,
-      budget: this.#budget,
+      budget: this.memory,
       sync: settings.sync,
       salt: () => randomInt(2 ** 32),
       onSyncFailed: (error: Error) => {
@@ -305,7 +306,7 @@ export class Host {
   #retryWriting(): void {
     this.#retryTimer = undefined;
     for (const journal of this.#journals.values()) journal.schedule();
-    this.#budget.makeRoom(0);
+    this.memory.makeRoom(0);
   }
 
   /** What a restart had no need to read is read bit by bit, so that damage is found before somebody needs it. */

@@ -54,7 +54,7 @@ export class Channel implements ClientChannel {
     this.connection = connection;
     this.vhost = vhost;
     this.output = connection.output;
-    this.unacked = new Unacked(vhost.clock);
+    this.unacked = new Unacked(vhost.clock, connection.host.memory);
     this.content = new Content(connection.host.settings.maxMessageSize);
     this.publishing = new Publishing(this, vhost);
   }

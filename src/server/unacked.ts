@@ -28,11 +28,25 @@ export interface Delivery {
   readonly deliveredAtMs: number;
 }
 
+/** Is told when many entries take more memory, in bytes; fewer, when negative. */
+export interface Memory {
+  take(bytes: number): void;
+}
+
 const FIRST_ENTRIES = 16;
+const BYTES_PER_ENTRY = 44;
+/** What a channel may keep without being counted; more is for a consumer that holds a backlog. */
+const KEPT_ENTRIES_MAX = 4096;
+
+function countedBytes(entries: number): number {
+  return entries > KEPT_ENTRIES_MAX ? entries * BYTES_PER_ENTRY : 0;
+}
+
 /** In the place of a position: the entry is settled. */
 const SETTLED = -1;
 
 export class Unacked {
+  readonly #memory: Memory;
   #tags = new Float64Array(FIRST_ENTRIES);
   #positions = new Float64Array(FIRST_ENTRIES);
   #sequences = new Float64Array(FIRST_ENTRIES);
@@ -46,8 +60,9 @@ export class Unacked {
   count = 0;
   readonly #clock: Clock;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, memory: Memory) {
     this.#clock = clock;
+    this.#memory = memory;
   }
 
   /** Adds a delivery; its tag is higher than all before. */
@@ -121,7 +136,7 @@ export class Unacked {
   /** Acknowledges all outstanding deliveries up to the one at `index`, and returns how many; nobody is woken. */
   ackUpTo(index: number): number {
     const before = this.count;
-    for (let at = this.#head; at <= index; at++) {
+    for (let at = this.#head; at <= index && this.count > 0; at++) {
       if (this.#positions[at] !== SETTLED) this.ack(at);
     }
     return before - this.count;
@@ -130,7 +145,7 @@ export class Unacked {
   /** All outstanding deliveries up to the one at `index`, in order, which are no longer outstanding. */
   takeUpTo(index: number): Delivery[] {
     const taken: Delivery[] = [];
-    for (let at = this.#head; at <= index; at++) {
+    for (let at = this.#head; at <= index && this.count > 0; at++) {
       if (this.#positions[at] !== SETTLED) taken.push(this.take(at));
     }
     return taken;
@@ -173,18 +188,26 @@ export class Unacked {
     if (this.count === 0) {
       this.#head = 0;
       this.#end = 0;
+      if (this.#tags.length > KEPT_ENTRIES_MAX) this.#squeeze(FIRST_ENTRIES);
     }
   }
 
   /** Squeezes out what is settled, and grows when that does not make half of the room free. */
   #makeRoom(): void {
     const { length } = this.#tags;
-    const grows = this.count * 2 > length;
-    const tags = grows ? new Float64Array(length * 2) : this.#tags;
-    const positions = grows ? new Float64Array(length * 2) : this.#positions;
-    const sequences = grows ? new Float64Array(length * 2) : this.#sequences;
-    const bits = grows ? new Uint32Array(length * 2) : this.#bits;
-    const deliveredAtMs = grows ? new Float64Array(length * 2) : this.#deliveredAtMs;
+    this.#squeeze(this.count * 2 > length ? length * 2 : length);
+  }
+
+  /** Squeezes out what is settled, into room for so many entries. */
+  #squeeze(room: number): void {
+    const { length } = this.#tags;
+    const isNew = room !== length;
+    this.#memory.take(countedBytes(room) - countedBytes(length));
+    const tags = isNew ? new Float64Array(room) : this.#tags;
+    const positions = isNew ? new Float64Array(room) : this.#positions;
+    const sequences = isNew ? new Float64Array(room) : this.#sequences;
+    const bits = isNew ? new Uint32Array(room) : this.#bits;
+    const deliveredAtMs = isNew ? new Float64Array(room) : this.#deliveredAtMs;
     let to = 0;
     for (let from = this.#head; from < this.#end; from++) {
       if (this.#positions[from] === SETTLED) continue;

@@ -294,7 +294,7 @@ export const brokerSettings = {
   /** Bytes of a segment of the journal. */
   segmentBytes: setting({
     kind: bytes(65_536, 2 ** 30),
-    default: 16 * 1024 * 1024,
+    default: 8 * 1024 * 1024,
     help: "bytes of a segment of the journal",
     environment: ["LEVERET_SEGMENT_BYTES"],
   }),

@@ -6,7 +6,6 @@
  */
 
 import { assert } from "../assert.ts";
-import { BufferPool } from "./buffer-pool.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import { Segment, type SegmentMemory } from "./segment.ts";
@@ -32,7 +31,7 @@ export function segmentHome({
   budget: MemoryBudget;
   segmentBytes: number;
 }): SegmentHome {
-  return { disk, budget, pool: new BufferPool(segmentBytes) };
+  return { disk, budget, pool: budget.pool(segmentBytes) };
 }
 
 /** Bytes of a segment that are not what was written. */

@@ -308,11 +308,11 @@ export class Journal implements TurnTask {
 
   endTurn(): void {
     this.#scheduled = false;
-    this.#home.pool.endTurn();
     // The numbers of its files may be those of others by now.
     if (this.#closed) return;
     this.#deferred = this.#mayWait();
     if (!this.#deferred) this.flush();
+    this.#home.pool.endTurn();
   }
 
   /**

@@ -5,6 +5,8 @@
  * that was used least recently first. What cannot be let go of may go beyond the limit.
  */
 
+import { BufferPool } from "./buffer-pool.ts";
+
 /** Something in memory that can be had again from the disk. */
 export interface Evictable {
   /** Lets go of the memory, and gives it back to the budget; false when that cannot be done now. */
@@ -14,6 +16,9 @@ export interface Evictable {
 export class MemoryBudget {
   readonly limitBytes: number;
   usedBytes = 0;
+  /** Of the used bytes: those of buffers that wait to be used again. */
+  keptBytes = 0;
+  readonly #pools = new Map<number, BufferPool>();
   /** In order of use: a set remembers the order in which its members were added. */
   readonly #evictables = new Set<Evictable>();
   #last: Evictable | undefined;
@@ -25,6 +30,26 @@ export class MemoryBudget {
   /** So many bytes more are in use; fewer, when negative. */
   take(bytes: number): void {
     this.usedBytes += bytes;
+  }
+
+  /** Used bytes are in nobody's use any more, but stay for whoever needs as many. */
+  keep(bytes: number): void {
+    this.keptBytes += bytes;
+  }
+
+  /** Bytes that were kept are in somebody's use again. */
+  reuse(bytes: number): void {
+    this.keptBytes -= bytes;
+  }
+
+  /** Buffers of one size are shared by all stores, so that not each of them keeps some. */
+  pool(bufferBytes: number): BufferPool {
+    let pool = this.#pools.get(bufferBytes);
+    if (pool === undefined) {
+      pool = new BufferPool(bufferBytes, this);
+      this.#pools.set(bufferBytes, pool);
+    }
+    return pool;
   }
 
   /** `evictable` has just been used, and may be evicted from now on. */
@@ -43,10 +68,14 @@ export class MemoryBudget {
 
   /** Makes room for what is going to be taken, as far as there is something to evict; what was used last stays. */
   makeRoom(bytes: number): void {
-    if (this.usedBytes + bytes <= this.limitBytes) return;
+    if (this.#hasRoom(bytes)) return;
     for (const evictable of this.#evictables) {
-      if (this.usedBytes + bytes <= this.limitBytes) return;
+      if (this.#hasRoom(bytes)) return;
       if (evictable !== this.#last && evictable.evict()) this.#evictables.delete(evictable);
     }
+  }
+
+  #hasRoom(bytes: number): boolean {
+    return this.usedBytes - this.keptBytes + bytes <= this.limitBytes;
   }
 }

@@ -12,7 +12,7 @@
 
 import { assert } from "../assert.ts";
 import type { Turn } from "../turn.ts";
-import { BufferPool } from "./buffer-pool.ts";
+import type { BufferPool } from "./buffer-pool.ts";
 import type { Disk } from "./disk.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import type { FlushListener, Holder, MessageStore, Place } from "./message-store.ts";
@@ -116,7 +116,7 @@ export class MemoryStore implements MessageStore {
   readonly #place: { buffer: Buffer; view: DataView; offset: number };
 
   constructor(options: MemoryStoreOptions) {
-    this.#home = { ...options, pool: new BufferPool(SEGMENT_BYTES) };
+    this.#home = { ...options, pool: options.budget.pool(SEGMENT_BYTES) };
     const { disk } = options;
     // What the process before this one has left.
     for (const name of disk?.list() ?? []) if (SCRATCH_NAME.test(name)) disk?.remove(name);

@@ -86,10 +86,7 @@ export abstract class Segment implements Evictable {
 
   /** Its bytes are to be in memory from now on: makes room for so many, and returns the buffer for them. */
   takeBuffer(bytes: number): Buffer {
-    const { budget, pool } = this.#memory;
-    budget.makeRoom(bytes);
-    const buffer = pool.take(bytes);
-    budget.take(buffer.length);
+    const buffer = this.#memory.pool.take(bytes);
     this.#buffer = buffer;
     this.#view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
     return buffer;
@@ -100,8 +97,8 @@ export abstract class Segment implements Evictable {
     const { budget, pool } = this.#memory;
     budget.forget(this);
     if (this.#buffer === undefined) return;
-    budget.take(-this.#buffer.length);
-    if (!this.shared) pool.give(this.#buffer);
+    if (this.shared) budget.take(-this.#buffer.length);
+    else pool.give(this.#buffer);
     this.#buffer = undefined;
     this.#view = undefined;
   }

@@ -23,6 +23,8 @@ class Source implements DeliverySource {
   }
 }
 
+const uncounted = { take: () => undefined };
+
 type Row = Omit<Delivery, "source" | "deliveredAtMs">;
 
 function row({ tag, position, sequence, bits }: Delivery): Row {
@@ -31,7 +33,7 @@ function row({ tag, position, sequence, bits }: Delivery): Row {
 
 class Run {
   readonly #clock = new VirtualClock();
-  readonly #unacked = new Unacked(this.#clock);
+  readonly #unacked = new Unacked(this.#clock, uncounted);
   readonly #source = new Source();
   readonly #random: Random;
   /** By tag, in order of tags. */
@@ -187,7 +189,7 @@ describe("what is outstanding is found and taken by its tag,", () => {
 });
 
 test("one delivery that nobody settles does not make the rest slower to find, or lost", () => {
-  const unacked = new Unacked(new VirtualClock());
+  const unacked = new Unacked(new VirtualClock(), uncounted);
   const source = new Source();
   unacked.add(1, source, 0, 0, 0);
   for (let tag = 2; tag <= 20_000; tag++) {
@@ -200,10 +202,53 @@ test("one delivery that nobody settles does not make the rest slower to find, or
 });
 
 test("with nothing outstanding nothing is found, and taking all is taking nothing", () => {
-  const unacked = new Unacked(new VirtualClock());
+  const unacked = new Unacked(new VirtualClock(), uncounted);
   for (const tag of [0, 1, -1, Number.NaN, Number.MAX_SAFE_INTEGER])
     expect(unacked.find(tag)).toBe(-1);
   expect(unacked.takeAll()).toEqual([]);
   unacked.ackUpTo(unacked.last);
   expect(unacked.count).toBe(0);
+});
+
+describe("a backlog that is held unacked counts as memory", () => {
+  const MESSAGES = 100_000;
+  const settleAll: [string, (unacked: Unacked) => void][] = [
+    [
+      "one by one",
+      (unacked) => {
+        for (let tag = 1; tag <= MESSAGES; tag++) unacked.ack(unacked.find(tag));
+      },
+    ],
+    [
+      "the last ones first",
+      (unacked) => {
+        for (let tag = MESSAGES; tag >= 1; tag--) unacked.take(unacked.find(tag));
+      },
+    ],
+    ["all at once", (unacked) => unacked.ackUpTo(unacked.last)],
+    [
+      "all at once, behind some that are settled",
+      (unacked) => {
+        for (let tag = MESSAGES - 9; tag <= MESSAGES; tag++) unacked.ack(unacked.find(tag));
+        unacked.ackUpTo(unacked.last);
+      },
+    ],
+    ["when it is given back", (unacked) => unacked.takeAll()],
+  ];
+
+  test.each(settleAll)("until it is settled %s", (_, settle) => {
+    let bytes = 0;
+    const source = new Source();
+    const take = (more: number): void => {
+      bytes += more;
+    };
+    const unacked = new Unacked(new VirtualClock(), { take });
+    for (let tag = 1; tag <= MESSAGES; tag++) unacked.add(tag, source, tag, tag, 0);
+    expect(bytes).toBeGreaterThanOrEqual(MESSAGES * 44);
+    expect(bytes).toBeLessThanOrEqual(MESSAGES * 44 * 2);
+    settle(unacked);
+    expect([unacked.count, bytes]).toEqual([0, 0]);
+    unacked.add(MESSAGES + 1, source, 7, 7, 0);
+    expect(unacked.take(unacked.find(MESSAGES + 1)).position).toBe(7);
+  });
 });

@@ -137,6 +137,43 @@ describe("the disk that is used stays below twice what is held and a few segment
   });
 });
 
+describe("with little memory a backlog is read back a segment at a time, not a message,", () => {
+  class CountingDisk extends SimulatedDisk {
+    reads = 0;
+
+    override mayRead(): void {
+      this.reads++;
+      super.mayRead();
+    }
+  }
+
+  test.each([
+    ["small", 200],
+    ["large", 5000],
+  ])("of %s messages, while others pass", (_, bytes) => {
+    const disk = new CountingDisk(new Random(1));
+    const store = new Store(3 * SEGMENT_BYTES, disk);
+    const held: Held[] = [];
+    const count = Math.floor((40 * SEGMENT_BYTES) / bytes);
+    for (let message = 0; message < count; message++) {
+      held.push(store.append(bytes, one));
+      if (message % 7 === 0) store.endTurn();
+    }
+    expect(disk.reads).toBe(0);
+    const segments = disk.list().length;
+    for (const message of held) {
+      const passing = store.append(bytes >> 3, other);
+      store.check(message);
+      store.release(message);
+      store.release(passing);
+      store.endTurn();
+    }
+    expect(disk.reads).toBeGreaterThan(segments / 2);
+    // Some come back once more, when the head of the log is cleared out.
+    expect(disk.reads).toBeLessThanOrEqual(2 * segments);
+  });
+});
+
 describe("trouble", () => {
   test("of a disk that is full is told, and whoever waits is told only when there is space again", () => {
     const store = new Store();
