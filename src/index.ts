@@ -9,8 +9,11 @@
 
 import { AmqpError } from "./amqp/errors.ts";
 import type { Connections } from "./broker/connections.ts";
+import type { EffectivePolicy } from "./broker/effective-policy.ts";
 import { Host } from "./broker/host.ts";
+import type { GlobalParameters, Parameters } from "./broker/parameters.ts";
 import type { Permissions } from "./broker/permissions.ts";
+import type { Policies } from "./broker/policies.ts";
 import type { Users } from "./broker/users.ts";
 import type { VirtualHostProperties, VirtualHostSpec } from "./broker/virtual-hosts.ts";
 import { type Clock, SystemClock } from "./clock.ts";
@@ -27,7 +30,12 @@ import { Turn } from "./turn.ts";
 export type { PermissionTriple, TopicPermission } from "./broker/access.ts";
 export { AdministrationError, type AdministrationErrorCode } from "./broker/administration.ts";
 export type { ConnectionInfo } from "./broker/connections.ts";
+export type { EffectivePolicy } from "./broker/effective-policy.ts";
+export type { Json } from "./broker/erlang-term.ts";
 export type { UserLimits, VirtualHostLimits } from "./broker/limits.ts";
+export type { Parameter } from "./broker/parameters.ts";
+export type { Policy, PolicySpec, PolicyTarget } from "./broker/policies.ts";
+export type { PolicyDefinition } from "./broker/policy-settings.ts";
 export type { User, UserSpec } from "./broker/users.ts";
 export type { VirtualHostProperties, VirtualHostSpec } from "./broker/virtual-hosts.ts";
 export { type Clock, type Timer, VirtualClock } from "./clock.ts";
@@ -49,6 +57,8 @@ export interface BrokerOptions extends Partial<Settings> {
 export interface VirtualHostInfo {
   readonly name: string;
   readonly properties: VirtualHostProperties;
+  /** Which policies apply to a queue or an exchange, and what they come to; undefined when it is not there. */
+  effectivePolicy(kind: "queue" | "exchange", name: string): EffectivePolicy | undefined;
 }
 
 /** The virtual hosts of a broker; what each method does and throws is said at `VirtualHosts` in src/broker/virtual-hosts.ts. */
@@ -60,6 +70,8 @@ export interface VirtualHostRegistry {
   find(name: string): VirtualHostInfo | undefined;
   all(): Iterable<VirtualHostInfo>;
 }
+
+export type PolicyRegistry = Pick<Policies, "set" | "clear" | "get" | "find" | "all">;
 
 /** What `act` returns; when it throws, `undo` is called first. */
 function orElse<Result>(undo: () => void, act: () => Result): Result {
@@ -96,7 +108,7 @@ export class Broker {
     readonly port: number;
   }[];
   /**
-   * Who may log in, what each may do where, the virtual hosts, and who is connected. What is changed here counts at once and is
+   * Who may log in, what each may do where, the virtual hosts with their policies and parameters, and who is connected. What is changed here counts at once and is
    * on the disk when the turn ends; what cannot be done throws an `AdministrationError`.
    *
    *     broker.virtualHosts.add("test");
@@ -109,6 +121,10 @@ export class Broker {
     "set" | "clear" | "setTopic" | "clearTopic" | "get" | "all" | "allTopics"
   >;
   readonly virtualHosts: VirtualHostRegistry;
+  readonly policies: PolicyRegistry;
+  readonly operatorPolicies: PolicyRegistry;
+  readonly parameters: Pick<Parameters, "set" | "clear" | "find" | "all">;
+  readonly globalParameters: Pick<GlobalParameters, "set" | "clear" | "find" | "all">;
   readonly connections: Pick<
     Connections,
     "count" | "list" | "close" | "closeOfUser" | "closeOfVirtualHost"
@@ -120,25 +136,29 @@ export class Broker {
 
   private constructor(
     listeners: readonly Listener[],
-    { settings, users, permissions, virtualHosts, connections: opened }: Host,
+    host: Host,
     connections: Set<Connection>,
     onClosed: () => void,
   ) {
-    this.users = users;
-    this.permissions = permissions;
-    this.virtualHosts = virtualHosts;
-    this.connections = opened;
+    this.users = host.users;
+    this.permissions = host.permissions;
+    this.virtualHosts = host.virtualHosts;
+    this.policies = host.policies;
+    this.operatorPolicies = host.operatorPolicies;
+    this.parameters = host.parameters;
+    this.globalParameters = host.globalParameters;
+    this.connections = host.connections;
     this.#onClosed = onClosed;
     this.#listeners = listeners;
     this.#connections = connections;
     this.listeners = listeners.map(({ tls, host, port }) => ({ tls, host, port }));
-    const { tls, host, port } = listeners[0]!;
+    const { tls, port } = listeners[0]!;
     this.port = port;
-    this.host = host;
-    const { defaultUser, defaultPassword, defaultVhost } = settings;
+    this.host = listeners[0]!.host;
+    const { defaultUser, defaultPassword, defaultVhost } = host.settings;
     const credentials = `${encodeURIComponent(defaultUser)}:${encodeURIComponent(defaultPassword)}`;
     const vhost = defaultVhost === "/" ? "" : `/${encodeURIComponent(defaultVhost)}`;
-    this.url = `${tls ? "amqps" : "amqp"}://${credentials}@${reachableEndpoint(host, port)}${vhost}`;
+    this.url = `${tls ? "amqps" : "amqp"}://${credentials}@${reachableEndpoint(this.host, port)}${vhost}`;
   }
 
   /**

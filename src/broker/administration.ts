@@ -1,9 +1,11 @@
 /**
- * What is common to the registries of users, permissions and virtual hosts: how they refuse, and how their changes are
+ * What is common to the registries of users, permissions, policies and virtual hosts: how they refuse, and how their changes are
  * written down.
  *
  * A change counts for clients at once and is on the disk when the turn ends.
  */
+
+import type { Json } from "./erlang-term.ts";
 
 export type AdministrationErrorCode = "NOT_FOUND" | "ALREADY_EXISTS" | "INVALID" | "PROTECTED";
 
@@ -59,7 +61,27 @@ export type AdministrationEntry =
       write: string;
       read: string;
     }
-  | { op: "clear-topic-permission"; user: string; vhost: string; exchange: string };
+  | { op: "clear-topic-permission"; user: string; vhost: string; exchange: string }
+  | {
+      op: "policy";
+      kind: PolicyKind;
+      vhost: string;
+      name: string;
+      pattern: string;
+      applyTo: string;
+      definition: Readonly<Record<string, Json>>;
+      priority: number;
+      /** Since when it gives messages their time to live, in milliseconds. */
+      ttlSinceMs: number;
+    }
+  | { op: "clear-policy"; kind: PolicyKind; vhost: string; name: string }
+  | { op: "parameter"; vhost: string; component: string; name: string; value: Json }
+  | { op: "clear-parameter"; vhost: string; component: string; name: string }
+  | { op: "global-parameter"; name: string; value: Json }
+  | { op: "clear-global-parameter"; name: string };
+
+/** Whose policy it is: an operator's bounds what the others may ask for. */
+export type PolicyKind = "policy" | "operator-policy";
 
 type Limits = Readonly<Record<string, number>>;
 

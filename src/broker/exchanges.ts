@@ -12,7 +12,9 @@ import { type Destination, Exchange, type ExchangeType } from "../exchange/excha
 import { exchangeTypes } from "../exchange/types.ts";
 import { checkEquivalence, inequivalent } from "../queue/settings.ts";
 import type { Access } from "./access.ts";
+import type { EffectivePolicy } from "./effective-policy.ts";
 import { checkReservedPrefix, exchangeIn, stripLineEnds } from "./names.ts";
+import type { PolicySubject } from "./policies.ts";
 import {
   type BindingEnds,
   bindingEntry,
@@ -28,6 +30,13 @@ export interface ExchangeDeclaration {
   readonly autoDelete: boolean;
   readonly internal: boolean;
   readonly arguments: FieldTable;
+}
+
+/** What the virtual host has to say about its exchanges. */
+export interface ExchangeRules {
+  /** Throws when there must not be one more. */
+  checkNewExchange(name: string): void;
+  policyFor(subject: PolicySubject): EffectivePolicy;
 }
 
 const predeclared = [
@@ -68,18 +77,17 @@ export class Exchanges {
   readonly #sources = new Map<Destination, Set<Exchange>>();
 
   readonly #recorder: TopologyRecorder;
-  /** Throws when there must not be one more. */
-  readonly #checkNew: (name: string) => void;
+  readonly #rules: ExchangeRules;
 
   constructor(
     vhost: string,
     findQueue: (name: string) => Destination | undefined,
     recorder: TopologyRecorder,
-    checkNew: (name: string) => void,
+    rules: ExchangeRules,
   ) {
     this.#vhost = vhost;
     this.#recorder = recorder;
-    this.#checkNew = checkNew;
+    this.#rules = rules;
     const spec = {
       durable: true,
       autoDelete: false,
@@ -101,6 +109,7 @@ export class Exchanges {
         new Exchange({ ...spec, name, type: exchangeTypes.get(type)!, internal }),
       );
     }
+    this.policiesChanged();
   }
 
   find(name: string): Exchange | undefined {
@@ -143,12 +152,30 @@ export class Exchanges {
       access?.check("write", "exchange", alternateExchange);
     }
     type.validate?.(declaration.arguments);
-    if (access !== undefined) this.#checkNew(name);
+    if (access !== undefined) this.#rules.checkNewExchange(name);
     const exchange = new Exchange({ ...declaration, name, type, alternateExchange });
     if (exchange.durable) this.#recorder.record(exchangeEntry(this.#vhost, exchange));
+    this.#applyPolicy(exchange);
     this.#byName.set(name, exchange);
     this.generation++;
     return exchange;
+  }
+
+  policyOf({ name }: Exchange): EffectivePolicy {
+    return this.#rules.policyFor({ kind: "exchange", name });
+  }
+
+  /** Policies are not what they were: exchanges go by what applies to them now. */
+  policiesChanged(): void {
+    this.generation++;
+    for (const exchange of this.#byName.values()) this.#applyPolicy(exchange);
+  }
+
+  /** An argument counts before a policy, and the default exchange has no other. */
+  #applyPolicy(exchange: Exchange): void {
+    if (exchange.name === DEFAULT_EXCHANGE || exchange.arguments.has("alternate-exchange")) return;
+    const alternate = this.policyOf(exchange).definition["alternate-exchange"];
+    exchange.alternateExchange = typeof alternate === "string" ? alternate : undefined;
   }
 
   #checkNotDefault(name: string): void {

@@ -24,7 +24,10 @@ import { Alarm } from "./alarm.ts";
 import { Churn } from "./churn.ts";
 import { Connections } from "./connections.ts";
 import { ObjectLimits } from "./limits.ts";
+import { limitsComponent, operatorPolicyComponent } from "./parameter-components.ts";
+import { GlobalParameters, Parameters } from "./parameters.ts";
 import { Permissions } from "./permissions.ts";
+import { Policies } from "./policies.ts";
 import { type KeptVirtualHost, restoreAdministration } from "./restore.ts";
 import { forgetful, type TopologyEntry, type TopologyRecorder } from "./topology.ts";
 import { Users } from "./users.ts";
@@ -78,6 +81,10 @@ export class Host {
   readonly log: Log;
   readonly users: Users;
   readonly permissions: Permissions;
+  readonly policies: Policies;
+  readonly operatorPolicies: Policies;
+  readonly parameters: Parameters;
+  readonly globalParameters: GlobalParameters;
   readonly virtualHosts: VirtualHosts;
   readonly connections: Connections;
   readonly alarm = new Alarm();
@@ -120,12 +127,30 @@ export class Host {
       open: (name) => this.#addVirtualHost(name),
       remove: (vhost) => this.#removeVirtualHost(vhost),
     });
+    const hasVirtualHost = (name: string): boolean => this.virtualHosts.find(name) !== undefined;
     this.permissions = new Permissions({
       record,
       hasUser: (name) => this.users.find(name) !== undefined,
-      hasVirtualHost: (name) => this.virtualHosts.find(name) !== undefined,
+      hasVirtualHost,
       changed: (vhost) => this.virtualHosts.find(vhost)?.accessChanged(),
     });
+    const ofPolicies = {
+      record,
+      nowMs: () => this.clock.now(),
+      hasVirtualHost,
+      changed: (vhost: string) => this.virtualHosts.find(vhost)?.policiesChanged(),
+    };
+    this.policies = new Policies("policy", ofPolicies);
+    this.operatorPolicies = new Policies("operator-policy", ofPolicies);
+    this.parameters = new Parameters({
+      record,
+      hasVirtualHost,
+      components: new Map([
+        ["operator_policy", operatorPolicyComponent(this.operatorPolicies)],
+        ["vhost-limits", limitsComponent(this.virtualHosts)],
+      ]),
+    });
+    this.globalParameters = new GlobalParameters(record);
     this.#objectLimits = new ObjectLimits(settings, () => this.virtualHosts.all());
     this.#restore(this.#topology?.read() ?? []);
     this.#watchConsumers();
@@ -149,19 +174,23 @@ export class Host {
   }
 
   #entries(): LogEntry[] {
-    const { virtualHosts, users, permissions } = this;
+    const { virtualHosts, users, permissions, policies, operatorPolicies } = this;
     return [
       { op: "defaults" },
       ...virtualHosts.entries(),
       ...users.entries(),
       ...permissions.entries(),
+      ...policies.entries(),
+      ...operatorPolicies.entries(),
+      ...this.parameters.entries(),
+      ...this.globalParameters.entries(),
       ...[...virtualHosts.all()].flatMap((vhost) => [...vhost.entries()]),
     ];
   }
 
-  /** Users and permissions, then for each virtual host exchanges, queues and bindings, then the messages of the queues. */
+  /** Users, permissions and policies, then for each virtual host exchanges, queues and bindings, then the messages of the queues. */
   #restore(entries: readonly LogEntry[]): void {
-    const kept = restoreAdministration(entries, this.users, this.permissions);
+    const kept = restoreAdministration(entries, this);
     // Should the process have ended between the entry and the folder.
     for (const name of kept.deleted) this.#disk?.removeSubfolder(journalFolder(name));
     for (const [name, { properties, entries: content }] of kept.vhosts) {
@@ -213,7 +242,7 @@ export class Host {
     const store: MessageStore = recovery ? new DurableStore(memory, recovery.journal) : memory;
     const vhost = new VirtualHost(name, {
       ...{ store, clock, log, turn, churn: this.churn },
-      objectLimits: this.#objectLimits,
+      ...{ objectLimits: this.#objectLimits, policies: this },
     });
     for (const entry of entries ?? []) vhost.restore(entry);
     const topology = this.#topology;
@@ -233,6 +262,9 @@ export class Host {
     this.#topology?.append({ op: "delete-vhost", vhost: name });
     this.#topology?.flush();
     this.permissions.forgetVirtualHost(name);
+    this.policies.forgetVirtualHost(name);
+    this.operatorPolicies.forgetVirtualHost(name);
+    this.parameters.forgetVirtualHost(name);
     this.connections.closeOfVirtualHost(name, `vhost '${name}' is deleted`);
     vhost.stop();
     this.#journals.delete(name);

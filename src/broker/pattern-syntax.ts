@@ -1,5 +1,5 @@
 /**
- * The syntax of the regular expressions of permissions, read into a tree: what people use of PCRE, byte by byte, as
+ * The syntax of the regular expressions of permissions and policies, read into a tree: what people use of PCRE, byte by byte, as
  * Erlang's `re` takes it without options.
  *
  * It says no, and why, to what cannot be matched in bounded time or has no use in a yes-or-no question: back-references,
@@ -36,9 +36,17 @@ export type PatternNode =
       readonly item: PatternNode;
     };
 
-/** A regular expression that cannot be used; the message says what is wrong with it, and where. */
+/** A regular expression that cannot be used: what is wrong with it, and at which byte if it is somewhere. */
 export class PatternError extends Error {
   override readonly name = "PatternError";
+  readonly what: string;
+  readonly offset: number | undefined;
+
+  constructor(what: string, offset?: number) {
+    super(offset === undefined ? what : `${what} at offset ${offset}`);
+    this.what = what;
+    this.offset = offset;
+  }
 }
 
 /** Groups within groups. */
@@ -100,7 +108,7 @@ class PatternParser {
   }
 
   #error(what: string, at: number): PatternError {
-    return new PatternError(`${what} at offset ${at}`);
+    return new PatternError(what, at);
   }
 
   #takes(text: string): boolean {

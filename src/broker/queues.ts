@@ -6,9 +6,17 @@ import { AmqpError } from "../amqp/errors.ts";
 import { type FieldTable, longstr } from "../amqp/field-table.ts";
 import { typeName, valueText } from "../amqp/type-names.ts";
 import { Queue, type QueueContext } from "../queue/queue.ts";
-import { checkArgumentsEquivalence, inequivalent, queueSettings } from "../queue/settings.ts";
+import {
+  checkArgumentsEquivalence,
+  inequivalent,
+  type QueueSettings,
+  queueSettings,
+} from "../queue/settings.ts";
 import type { Access } from "./access.ts";
+import type { EffectivePolicy } from "./effective-policy.ts";
 import { checkReservedPrefix, generateName, queueIn, stripLineEnds } from "./names.ts";
+import type { PolicySubject } from "./policies.ts";
+import { settingsUnderPolicy } from "./policy-settings.ts";
 import { queueEntry, type TopologyEntry, type TopologyRecorder } from "./topology.ts";
 
 export interface QueueDeclaration {
@@ -28,6 +36,7 @@ export interface QueueRules {
   checkNewQueue(name: string): void;
   /** A queue that was there before the restart has arguments that are not valid any more: they are ignored. */
   argumentsIgnored(queue: string, errors: readonly string[]): void;
+  policyFor(subject: PolicySubject): EffectivePolicy;
 }
 
 const NO_ARGUMENTS: FieldTable = new Map();
@@ -37,6 +46,10 @@ const NO_TYPE = ["", "undefined"];
 /** Whether the queue is to be durable: an exclusive one never is, and may be declared either way [RabbitMQ]. */
 function outlivesConnection({ durable, exclusive }: QueueDeclaration): boolean {
   return durable && !exclusive;
+}
+
+function isSame(a: QueueSettings, b: QueueSettings): boolean {
+  return Object.entries(a).every(([name, value]) => b[name as keyof QueueSettings] === value);
 }
 
 export class Queues {
@@ -154,7 +167,9 @@ export class Queues {
     if (durable && exclusiveOwner === undefined)
       this.#recorder.record(queueEntry(this.#vhost, spec));
     this.#nextId++;
-    const queue = new Queue({ ...spec, settings }, this.#context);
+    const { definition } = this.#rules.policyFor({ kind: "queue", name, type: settings.type });
+    const underPolicy = settingsUnderPolicy(settings, args, definition);
+    const queue = new Queue({ ...spec, settings: underPolicy }, this.#context);
     this.#byName.set(name, queue);
     if (exclusiveOwner !== undefined) this.#own(exclusiveOwner, queue);
     return queue;
@@ -175,8 +190,27 @@ export class Queues {
       exclusiveOwner: undefined,
       arguments: args,
     };
-    this.#byName.set(name, new Queue({ ...spec, settings }, this.#context));
+    const queue = new Queue({ ...spec, settings }, this.#context);
+    this.#byName.set(name, queue);
     this.reserveIds(id + 1);
+    const { definition, ttlSinceMs } = this.policyOf(queue);
+    queue.apply(settingsUnderPolicy(settings, args, definition), ttlSinceMs);
+  }
+
+  policyOf({ name, settings }: Queue): EffectivePolicy {
+    return this.#rules.policyFor({ kind: "queue", name, type: settings.type });
+  }
+
+  /** Policies are not what they were: queues go by what applies to them now. */
+  policiesChanged(): void {
+    for (const queue of [...this.#byName.values()]) {
+      const of = queueIn(this.#vhost, queue.name);
+      // What is not valid any more was ignored when the queue came back.
+      const ofArguments = queueSettings(queue.arguments, of, () => undefined);
+      const { definition } = this.policyOf(queue);
+      const settings = settingsUnderPolicy(ofArguments, queue.arguments, definition);
+      if (!isSame(settings, queue.settings)) queue.apply(settings);
+    }
   }
 
   /** Ids below `next` have been given out. */

@@ -1,12 +1,14 @@
 /**
- * Makes what the log of the topology says, entry by entry: first users, permissions and which virtual hosts there are, then
+ * Makes what the log of the topology says, entry by entry: first users, permissions, policies and which virtual hosts there are, then
  * what is in each of these.
  */
 
 import type { Destination } from "../exchange/exchange.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { AdministrationEntry } from "./administration.ts";
+import type { PolicyRegistries } from "./effective-policy.ts";
 import type { Exchanges } from "./exchanges.ts";
+import type { GlobalParameters, Parameters } from "./parameters.ts";
 import type { Permissions } from "./permissions.ts";
 import type { Queues } from "./queues.ts";
 import { decodeTable, type TopologyEntry } from "./topology.ts";
@@ -28,12 +30,20 @@ export interface KeptAdministration {
   readonly deleted: Set<string>;
 }
 
-/** Restores users and permissions, and sorts what virtual hosts contain by these. */
+/** What is restored before any virtual host. */
+export interface Registries extends PolicyRegistries {
+  readonly users: Users;
+  readonly permissions: Permissions;
+  readonly parameters: Parameters;
+  readonly globalParameters: GlobalParameters;
+}
+
+/** Restores users, permissions and policies, and sorts what virtual hosts contain by these. */
 export function restoreAdministration(
   entries: Iterable<TopologyEntry | AdministrationEntry>,
-  users: Users,
-  permissions: Permissions,
+  registries: Registries,
 ): KeptAdministration {
+  const { users, permissions, policies, operatorPolicies } = registries;
   const kept: KeptAdministration = { hasDefaults: false, vhosts: new Map(), deleted: new Set() };
   for (const entry of entries) {
     switch (entry.op) {
@@ -54,12 +64,27 @@ export function restoreAdministration(
         kept.vhosts.delete(entry.vhost);
         kept.deleted.add(entry.vhost);
         permissions.forgetVirtualHost(entry.vhost);
+        policies.forgetVirtualHost(entry.vhost);
+        operatorPolicies.forgetVirtualHost(entry.vhost);
+        registries.parameters.forgetVirtualHost(entry.vhost);
         break;
       case "permission":
       case "clear-permission":
       case "topic-permission":
       case "clear-topic-permission":
         permissions.restore(entry);
+        break;
+      case "parameter":
+      case "clear-parameter":
+        registries.parameters.restore(entry);
+        break;
+      case "global-parameter":
+      case "clear-global-parameter":
+        registries.globalParameters.restore(entry);
+        break;
+      case "policy":
+      case "clear-policy":
+        (entry.kind === "policy" ? policies : operatorPolicies).restore(entry);
         break;
       default:
         keptVirtualHost(kept, entry.vhost).entries.push(entry);

@@ -22,9 +22,15 @@ import type { Turn } from "../turn.ts";
 import type { Access } from "./access.ts";
 import type { Churn } from "./churn.ts";
 import { makeDeadLetter } from "./dead-letter.ts";
-import { Exchanges } from "./exchanges.ts";
+import {
+  type EffectivePolicy,
+  effectivePolicy,
+  type PolicyRegistries,
+} from "./effective-policy.ts";
+import { type ExchangeRules, Exchanges } from "./exchanges.ts";
 import type { Counted, ObjectLimits, VirtualHostLimits } from "./limits.ts";
 import { queueIn } from "./names.ts";
+import type { PolicySubject } from "./policies.ts";
 import { Publication } from "./publication.ts";
 import { type QueueDeclaration, type QueueRules, Queues } from "./queues.ts";
 import { restoreEntry } from "./restore.ts";
@@ -38,6 +44,7 @@ export interface VirtualHostContext {
   readonly turn: Turn;
   readonly objectLimits: ObjectLimits;
   readonly churn: Churn;
+  readonly policies: PolicyRegistries;
 }
 
 /** A message that a queue has dropped and that still has to be published elsewhere. */
@@ -53,7 +60,7 @@ const LABEL_PRIORITY = 2 ** 32;
 /** Dead letters that follow from each other in one turn: a circle of full queues could go on for ever. */
 const DEATHS_AT_ONCE_MAX = 1000;
 
-export class VirtualHost implements QueueOwner, QueueRules, Counted {
+export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Counted {
   readonly name: string;
   readonly exchanges: Exchanges;
   readonly queues: Queues;
@@ -66,6 +73,7 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
   readonly #churn: Churn;
   /** What channels have counted that are closed now. */
   readonly closedChannels = new ChannelCounts();
+  readonly #policies: PolicyRegistries;
   #stopped = false;
   readonly #deadLetter = new Publication();
   readonly #pendingDeaths: PendingDeath[] = [];
@@ -81,6 +89,7 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
     this.#turn = context.turn;
     this.#objectLimits = context.objectLimits;
     this.#churn = context.churn;
+    this.#policies = context.policies;
     const recorder: TopologyRecorder = {
       record: (entry) => this.#recorder.record(entry),
       note: (entry) => this.#recorder.note(entry),
@@ -91,12 +100,7 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
       recorder,
       this,
     );
-    this.exchanges = new Exchanges(
-      name,
-      (queue) => this.queues.reach(queue),
-      recorder,
-      (exchange) => this.#objectLimits.checkNewExchange(this, exchange),
-    );
+    this.exchanges = new Exchanges(name, (queue) => this.queues.reach(queue), recorder, this);
   }
 
   get limits(): VirtualHostLimits {
@@ -116,6 +120,30 @@ export class VirtualHost implements QueueOwner, QueueRules, Counted {
       { vhost: this.name, queue, errors },
       `arguments of ${queueIn(this.name, queue)} are not valid and are ignored: ${errors.join("; ")}`,
     );
+  }
+
+  checkNewExchange(name: string): void {
+    this.#objectLimits.checkNewExchange(this, name);
+  }
+
+  policyFor(subject: PolicySubject): EffectivePolicy {
+    return effectivePolicy(this.#policies, this.name, subject);
+  }
+
+  /** Which policies apply to a queue or an exchange, and what they come to; undefined when it is not there. */
+  effectivePolicy(kind: "queue" | "exchange", name: string): EffectivePolicy | undefined {
+    if (kind === "queue") {
+      const queue = this.queues.find(name);
+      return queue && this.queues.policyOf(queue);
+    }
+    const exchange = this.exchanges.find(name);
+    return exchange && this.exchanges.policyOf(exchange);
+  }
+
+  /** What exists goes by the policies as they are now. */
+  policiesChanged(): void {
+    this.exchanges.policiesChanged();
+    this.queues.policiesChanged();
   }
 
   /** From now on changes of what is durable are told. */

@@ -77,7 +77,8 @@ export class Exchange implements Destination {
   readonly autoDelete: boolean;
   readonly internal: boolean;
   readonly arguments: FieldTable;
-  readonly alternateExchange: string | undefined;
+  /** As `ExchangeSpec` has it; a policy can change it. */
+  alternateExchange: string | undefined;
   readonly matcher: Matcher;
   /** Messages that clients have published here, and the queues that took them, as counts that only grow. */
   publishedIn = 0;

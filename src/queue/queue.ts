@@ -15,6 +15,7 @@ import { DeliveryCounts } from "./delivery-counts.ts";
 import { QuorumReady } from "./quorum-ready.ts";
 import { EXPIRES, PERSISTENT, REDELIVERED, Ready, type ReadyMessages } from "./ready.ts";
 import type { QueueSettings } from "./settings.ts";
+import { TimesToLive } from "./times-to-live.ts";
 
 export type DeadLetterReason = "rejected" | "expired" | "maxlen" | "delivery_limit";
 
@@ -57,8 +58,10 @@ export class Queue implements Holder {
   readonly autoDelete: boolean;
   readonly exclusiveOwner: object | undefined;
   readonly arguments: FieldTable;
-  readonly settings: QueueSettings;
   readonly counts = new MessageCounts();
+  /** What counts now: `apply` replaces them. */
+  settings: QueueSettings;
+  readonly #timesToLive: TimesToLive;
   readonly #store: MessageStore;
   readonly #clock: Clock;
   readonly #owner: QueueOwner;
@@ -86,6 +89,7 @@ export class Queue implements Holder {
     this.exclusiveOwner = spec.exclusiveOwner;
     this.arguments = spec.arguments;
     this.settings = spec.settings;
+    this.#timesToLive = new TimesToLive(spec.settings.messageTtlMs);
     this.#store = context.store;
     this.#clock = context.clock;
     this.#owner = context.owner;
@@ -148,6 +152,23 @@ export class Queue implements Holder {
     const { overflow, lengthMax, bodyBytesMax } = this.settings;
     if (overflow === "drop-head") return false;
     return this.#ready.length + 1 > lengthMax || this.#ready.bodyBytes + bodyBytes > bodyBytesMax;
+  }
+
+  /**
+   * From now on these settings count, of the same type, priorities and single active consumer: excess goes at once, and the
+   * wait for `expires` begins anew. Messages keep the time to live that was theirs before `sinceMs`.
+   */
+  apply(settings: QueueSettings, sinceMs = this.#clock.now()): void {
+    const before = this.settings;
+    this.settings = settings;
+    if (settings.messageTtlMs !== before.messageTtlMs)
+      this.#timesToLive.change(settings.messageTtlMs, sinceMs);
+    if (settings.expiresMs !== before.expiresMs) {
+      this.#unusedTimer?.cancel();
+      this.#usedAtMs = this.#clock.now();
+      this.#watchUse();
+    }
+    this.#dropExcess();
   }
 
   /** Takes a message of which the queue is a holder. `bits` are `entryBits`. */
@@ -382,9 +403,9 @@ export class Queue implements Holder {
     // What is lost need not wait.
     if (!this.#store.isWhole(position)) return 0;
     this.open(position, message);
-    const { messageTtlMs } = this.settings;
-    if (message.ttlMs < 0) return message.arrivalMs + (messageTtlMs ?? Number.POSITIVE_INFINITY);
-    return message.arrivalMs + Math.min(message.ttlMs, messageTtlMs ?? Number.POSITIVE_INFINITY);
+    const { arrivalMs, ttlMs } = message;
+    const queueTtlMs = this.#timesToLive.at(arrivalMs);
+    return arrivalMs + (ttlMs < 0 ? queueTtlMs : Math.min(ttlMs, queueTtlMs));
   }
 
   /** One timer a queue, for its head. It may ring early, when that head has left meanwhile; never late. */

@@ -164,3 +164,13 @@ test("K1 a channel may have so many consumers, and one more ends the connection"
     'with message "NOT_ALLOWED - reached maximum (2) of consumers per channel"',
   );
 });
+
+test("K16 V6 a policy's timeout counts for queues and deliveries that are there already", async () => {
+  const { clock, broker } = await start();
+  const { channel, closed } = await client(broker);
+  const queue = await queueWith(channel, {}, "x");
+  await get(channel, queue);
+  broker.policies.set("/", "p", { pattern: "^q$", definition: { "consumer-timeout": 60_000 } });
+  clock.advance("2m");
+  expect(await closed).toMatch(timedOut(60_000));
+});

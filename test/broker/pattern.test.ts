@@ -4,7 +4,6 @@
  */
 import { describe, expect, test } from "vitest";
 import { Pattern } from "../../src/broker/pattern.ts";
-import { PatternError } from "../../src/broker/pattern-syntax.ts";
 import { type Random, seeded } from "../seeded.ts";
 
 function matches(pattern: string, text: string): boolean {
@@ -90,7 +89,9 @@ describe("A6 a pattern", () => {
     [`${"(?!a)".repeat(11)}`, "it looks ahead or behind in more than 10 places"],
     ["(".repeat(60), "groups are nested too deep at offset 50"],
   ])("%j is refused: %s", (pattern, reason) => {
-    expect(() => new Pattern(pattern)).toThrow(new PatternError(reason));
+    expect(() => new Pattern(pattern)).toThrow(
+      expect.objectContaining({ name: "PatternError", message: reason }),
+    );
   });
 
   test("that makes a backtracking matcher hang is answered all the same", () => {
