@@ -209,14 +209,18 @@ export class Host {
     }
   }
 
-  /** What exists from the start, made at the first start only [RabbitMQ: default user]. */
+  /**
+   * What exists from the start, made at the first start only [RabbitMQ: default user]. That it is made is said last: should
+   * the process end on the way, the next one makes what is missing.
+   */
   #makeDefaults(found: ReadonlyMap<string, KeptVirtualHost>): void {
     const { defaultUser, defaultPassword, defaultVhost } = this.settings;
-    this.#topology?.append({ op: "defaults" });
     for (const name of found.keys()) this.virtualHosts.change(name, {});
     if (!found.has(defaultVhost)) this.virtualHosts.add(defaultVhost);
-    this.users.add(defaultUser, { password: defaultPassword, tags: ["administrator"] });
+    const spec = { password: defaultPassword, tags: ["administrator"] };
+    if (this.users.find(defaultUser) === undefined) this.users.add(defaultUser, spec);
     this.permissions.set(defaultUser, defaultVhost, { configure: ".*", write: ".*", read: ".*" });
+    this.#topology?.append({ op: "defaults" });
   }
 
   /** Who starts a broker on a folder that knows other users should hear why he cannot log in. */

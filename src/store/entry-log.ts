@@ -69,9 +69,9 @@ export class EntryLog<Entry extends object> implements TurnTask {
     this.#turn = turn;
     this.#name = name;
     this.#snapshot = snapshot;
-    const isNew = !disk.list().includes(name);
     this.#file = disk.open(name);
-    if (isNew) disk.syncFolder();
+    // Also when it is there already: the process that made it may have ended before its name was safe.
+    disk.syncFolder();
   }
 
   /** The entries that are there, in order, without changing the log. */

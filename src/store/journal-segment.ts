@@ -53,12 +53,16 @@ export class JournalSegment extends Segment {
   /** Reasons for which its bytes must stay in memory, as ranges that the operating system has not been given yet. */
   pins = 0;
   isTail = false;
+  /** Whether its file is there, with a name that a crash does not take away. */
+  #isNamed: boolean;
   /** Whether its blocks have been read since the process began, and have been found to be damaged. */
   isVerified = false;
   isDamaged = false;
 
-  constructor(name: SegmentName, home: SegmentHome) {
+  /** One that is new has no file yet. */
+  constructor(name: SegmentName, home: SegmentHome, isNew = false) {
     super(name.number, segmentStart(name.number), home);
+    this.#isNamed = !isNew;
     this.salt = name.salt;
     this.name = segmentFileName(name);
     this.#home = home;
@@ -73,6 +77,14 @@ export class JournalSegment extends Segment {
   get file(): DiskFile {
     this.#file ??= this.#home.disk.open(this.name);
     return this.#file;
+  }
+
+  /** The file, with a name that is safe; throws the system's error when it cannot be made, and can be asked again then. */
+  namedFile(): DiskFile {
+    const { file } = this;
+    if (!this.#isNamed) this.#home.disk.syncFolder();
+    this.#isNamed = true;
+    return file;
   }
 
   closeFile(): void {
@@ -109,7 +121,9 @@ export class JournalSegment extends Segment {
   /** Reads its bytes back from the file, and returns what of them is damaged. */
   load(): DamagedRange[] {
     const buffer = this.takeBuffer(this.usedBytes);
-    const bytes = this.#borrowFile((file) => file.read(buffer, 0, this.usedBytes, 0));
+    const bytes = this.filled(() =>
+      this.#borrowFile((file) => file.read(buffer, 0, this.usedBytes, 0)),
+    );
     // What is missing is as damaged as what has changed.
     buffer.fill(0, bytes, this.usedBytes);
     this.touch();

@@ -120,8 +120,8 @@ export class JournalWriter {
     let written = 0;
     try {
       for (const { segment, buffer, start, end, offset, block } of this.#writes) {
+        segment.namedFile().write(buffer, start, end, offset);
         this.#unsynced.add(segment);
-        segment.file.write(buffer, start, end, offset);
         segment.pins--;
         this.#writtenBlock = block;
         written++;

@@ -171,9 +171,8 @@ export class Journal implements TurnTask {
         return tail;
       }
     }
-    // First what can fail: a flush must not be left open towards a segment that is not there.
-    const next = this.#newSegment(bytes + BLOCK_HEADER_BYTES);
     if (tail !== undefined) this.#seal(tail);
+    const next = this.#newSegment(bytes + BLOCK_HEADER_BYTES);
     this.#segments.add(next);
     this.#tail = next;
     this.#openBlock(next);
@@ -186,19 +185,12 @@ export class Journal implements TurnTask {
     tail.usedBytes += BLOCK_HEADER_BYTES;
   }
 
+  /** Its file is made when it is written to: until then nothing can fail, and whoever appends need not know of disks. */
   #newSegment(bytesMin: number): JournalSegment {
-    const { disk, segmentBytes, salt } = this.#options;
+    const { segmentBytes, salt } = this.#options;
     const bytes = Math.max(segmentBytes, bytesMin);
-    const segment = new JournalSegment({ number: this.#nextNumber, salt: salt() }, this.#home);
-    try {
-      // Opening it makes the file.
-      void segment.file;
-      disk.syncFolder();
-    } catch (error) {
-      segment.dispose();
-      throw error;
-    }
-    this.#nextNumber++;
+    const name = { number: this.#nextNumber++, salt: salt() };
+    const segment = new JournalSegment(name, this.#home, true);
     segment.isTail = true;
     // What this process writes is not read back: what of it the disk has not been given would be lost for that.
     segment.isVerified = true;

@@ -88,9 +88,14 @@ class MemorySegment extends Segment {
   /** Reads its bytes back. */
   load(): void {
     const buffer = this.takeBuffer(this.usedBytes);
-    const file = this.#home.disk!.open(this.#name);
-    const bytes = file.read(buffer, 0, this.usedBytes, 0);
-    file.close();
+    const bytes = this.filled(() => {
+      const file = this.#home.disk!.open(this.#name);
+      try {
+        return file.read(buffer, 0, this.usedBytes, 0);
+      } finally {
+        file.close();
+      }
+    });
     assert(bytes === this.usedBytes, `${this.#name} has ${bytes} of ${this.usedBytes} bytes`);
   }
 

@@ -92,6 +92,16 @@ export abstract class Segment implements Evictable {
     return buffer;
   }
 
+  /** What `fill` returns, which reads the bytes into the buffer just taken: without them there is nothing in memory. */
+  protected filled<Result>(fill: () => Result): Result {
+    try {
+      return fill();
+    } catch (error) {
+      this.dropBuffer();
+      throw error;
+    }
+  }
+
   /** Lets go of the bytes in memory. */
   dropBuffer(): void {
     const { budget, pool } = this.#memory;

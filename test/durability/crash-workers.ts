@@ -13,7 +13,7 @@ import {
   type Message,
 } from "amqplib";
 import type { Random } from "../seeded.ts";
-import type { Entry, MessageLedger } from "./message-ledger.ts";
+import { bodyOf, type Entry, type MessageLedger } from "./message-ledger.ts";
 import { transaction } from "./transactional.ts";
 
 export const directQueues = ["direct1", "direct2", "direct3"];
@@ -50,12 +50,6 @@ export interface Work {
 export interface QueueNote {
   exists: boolean | undefined;
   bound: boolean | undefined;
-}
-
-/** The body that belongs to an id: whoever has the id can tell whether it is whole. */
-export function bodyOf(id: string): Buffer {
-  const bytes = Number(id.split("-")[2]);
-  return Buffer.alloc(bytes, `${id}|`);
 }
 
 /** `publisher`-number-bytes */

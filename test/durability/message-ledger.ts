@@ -39,6 +39,12 @@ interface Rejection {
   readonly to: Entry;
 }
 
+/** The body that belongs to an id: whoever has the id can tell whether it is whole. */
+export function bodyOf(id: string): Buffer {
+  const bytes = Number(id.split("-")[2]);
+  return Buffer.alloc(bytes, `${id}|`);
+}
+
 export class MessageLedger {
   readonly #queues = new Map<string, Map<string, Entry>>();
   #fanOuts: Entry[][] = [];
@@ -94,6 +100,12 @@ export class MessageLedger {
     const note: TransactionNote = { state: "open", published: [], acked: [] };
     this.#transactions.push(note);
     return note;
+  }
+
+  /** Without power what was delivered may be forgotten: that was only written. */
+  forgetDelivered(): void {
+    for (const entries of this.#queues.values())
+      for (const entry of entries.values()) entry.delivered = false;
   }
 
   learn(apply: () => void): void {

@@ -256,6 +256,22 @@ describe("a log", () => {
     expect(readKeys(disk)).toHaveLength(2);
   });
 
+  test("whose process was killed before its name was safe is not gone with a loss of power in the next life", () => {
+    for (let cutAt = 1; cutAt <= 3; cutAt++) {
+      const disk = new SimulatedDisk(new Random(cutAt));
+      disk.cutAt = cutAt;
+      expect(() => new Opened(disk)).toThrow(Cut);
+      const next = disk.crash("kill");
+      const opened = new Opened(next);
+      opened.add({ op: "set", key: "a", value: 1 });
+      opened.turn.run();
+      for (let loss = 0; loss < 10; loss++)
+        expect([...new Opened(next.clone(new Random(loss)).crash("power")).map.keys()]).toEqual([
+          "a",
+        ]);
+    }
+  });
+
   test("that the disk cannot sync throws at the end of the turn", () => {
     const disk = new SimulatedDisk(new Random(1));
     const opened = new Opened(disk);

@@ -2,52 +2,35 @@
  * The journal against its model, on a disk that loses, tears, fills up and stops: what anybody was told is safe is back after
  * every crash, and what happened in one turn has happened whole or not at all.
  *
- * `SEED=17 npx vitest run test/store/journal-model.test.ts` runs one seed alone, `SEEDS=100000` as many from the first.
+ * `npm run simulate -- --seeds 100000` runs more, `--seed 17` one.
  */
 import { describe, expect, test } from "vitest";
 import { BLOCK_HEADER_BYTES, MESSAGE, SETTLED } from "../../src/store/segment-format.ts";
+import { cutJournal, runJournal } from "../simulation/seeds.ts";
 import { reseal, walkBlocks, walkRecords } from "./journal-bytes.ts";
 import { JournalRun, type RunOptions } from "./journal-model.ts";
 import type { SimulatedDisk } from "./simulated-disk.ts";
 
-const { SEED, SEEDS } = process.env;
-const FIRST = Number(SEED ?? 1);
-const LAST = SEED === undefined ? Number(SEEDS ?? 1000) : FIRST;
-const TIMEOUT_MS = 60_000 + (LAST - FIRST) * 100;
-
-function run(options: RunOptions): JournalRun {
-  const journal = new JournalRun(options);
-  try {
-    journal.run();
-  } catch (error) {
-    const cut = options.cutAt === undefined ? "" : `, cut at operation ${options.cutAt}`;
-    if (error instanceof Error) error.message = `seed ${options.seed}${cut}: ${error.message}`;
-    throw error;
-  }
-  return journal;
-}
+const SEEDS = 3000;
+const FULL_DISK_SEEDS = 1000;
+const CUT_SEEDS = 4;
+const TIMEOUT_MS = 120_000;
 
 describe("after every crash the journal is where it was after some turn", () => {
   test("and no turn is lost that anybody was told is safe", { timeout: TIMEOUT_MS }, () => {
-    for (let seed = FIRST; seed <= LAST; seed++) run({ seed });
+    for (let seed = 1; seed <= SEEDS; seed++) runJournal({ seed });
   });
 
   test("also when the disk was full now and then", { timeout: TIMEOUT_MS }, () => {
-    const last = SEED === undefined ? Math.ceil(LAST / 4) : LAST;
-    for (let seed = FIRST; seed <= last; seed++) run({ seed, faults: true });
+    for (let seed = 1; seed <= FULL_DISK_SEEDS; seed++) runJournal({ seed, faults: true });
   });
 
   test("at whichever operation of the disk it ended", { timeout: TIMEOUT_MS }, () => {
-    const last = SEED === undefined ? FIRST + 3 : FIRST;
-    for (let seed = FIRST; seed <= last; seed++) {
-      const whole = run({ seed, lives: 1, turns: 25, cutAt: Number.POSITIVE_INFINITY });
-      for (let cutAt = 1; cutAt <= whole.firstOperations; cutAt++)
-        run({ seed, lives: 1, turns: 25, cutAt });
-    }
+    for (let seed = 1; seed <= CUT_SEEDS; seed++) cutJournal(seed);
   });
 
   test("and the same seed does the same again", () => {
-    const [one, other] = [run({ seed: FIRST }), run({ seed: FIRST })];
+    const [one, other] = [runJournal({ seed: 1 }), runJournal({ seed: 1 })];
     expect(one.disk.list()).toEqual(other.disk.list());
     for (const name of one.disk.list())
       expect(one.disk.bytesOf(name).equals(other.disk.bytesOf(name))).toBe(true);

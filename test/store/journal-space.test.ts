@@ -215,18 +215,45 @@ describe("trouble", () => {
     expect(store.troubles).toEqual(["ENOSPC: simulated"]);
   });
 
-  test("of a new segment takes nothing from what was appended before in the same turn", () => {
-    const store = new Store();
-    store.append(10_000, one, 1);
-    const listener = store.told();
-    store.disk.failing.add("open");
-    expect(() => store.append(10_000, one, 2)).toThrow("EIO");
-    store.turn.run();
-    store.disk.completeSyncs();
-    const labels: number[] = [];
-    const recovery = recoverJournal(new Store(1 << 20, store.disk.crash("power")).options);
-    for (const { label } of recoveredMessages(recovery)) labels.push(label);
-    expect([listener.isTold, labels]).toEqual([true, [1]]);
+  test("of a new segment's file is told, and everything is safe when it can be made", () => {
+    for (const operation of ["open", "syncFolder"] as const) {
+      const store = new Store();
+      store.append(10_000, one, 1);
+      const listener = store.told();
+      store.disk.failing.add(operation);
+      store.append(10_000, one, 2);
+      store.turn.run();
+      store.disk.completeSyncs();
+      expect([listener.isTold, store.troubles]).toEqual([false, ["EIO: simulated"]]);
+      store.disk.failing.clear();
+      store.journal.flush();
+      store.disk.completeSyncs();
+      const labels: number[] = [];
+      const recovery = recoverJournal(new Store(1 << 20, store.disk.crash("power")).options);
+      for (const { label } of recoveredMessages(recovery)) labels.push(label);
+      expect([listener.isTold, labels]).toEqual([true, [1, 2]]);
+      expect(store.troubles).toEqual(["EIO: simulated", undefined]);
+    }
+  });
+
+  test("of a file that cannot be read is told to whoever reads it, and not taken for its bytes", () => {
+    const store = new Store(1);
+    const held = Array.from({ length: 6 }, () => {
+      const message = store.append(10_000, one);
+      // Only what has been synced is closed.
+      store.told();
+      store.endTurn();
+      return message;
+    });
+    for (const operation of ["open", "read"] as const) {
+      store.disk.failing.add(operation);
+      // Twice: the first failure must not leave anything behind.
+      for (let time = 0; time < 2; time++)
+        expect(() => store.journal.locate(held[0]!.position)).toThrow("EIO");
+      store.disk.failing.clear();
+      // The last one takes the first one's memory.
+      for (const message of held) store.check(message);
+    }
   });
 
   test("of a sync that is under way when the journal is closed is none", () => {

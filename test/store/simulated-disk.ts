@@ -127,7 +127,7 @@ export interface Sabotage {
 }
 
 /** What can fail with EIO. */
-export type DiskOperation = "open" | "read" | "write" | "sync" | "syncFolder" | "remove";
+export type DiskOperation = "open" | "create" | "read" | "write" | "sync" | "syncFolder" | "remove";
 
 /** `power`: what was not synced may be lost. `kill`: only the process ends. */
 export type CrashKind = "power" | "kill";
@@ -172,6 +172,7 @@ export class SimulatedDisk implements Disk {
     this.#mayFail("open");
     let inode = this.#live.get(name);
     if (inode === undefined) {
+      this.#mayFail("create");
       this.#step();
       inode = new Inode();
       this.#changeName({ kind: "create", name, inode });
@@ -223,8 +224,12 @@ export class SimulatedDisk implements Disk {
     return folder;
   }
 
-  removeSubfolder(): void {
-    throw new Error("a simulated disk has one folder");
+  /** Until the call returns the folder may be there, and after that it is not. */
+  removeSubfolder(name: string): void {
+    if (!this.#folders.has(name)) return;
+    this.#mayFail("remove");
+    this.#step();
+    this.#folders.delete(name);
   }
 
   freeBytes(): number {
