@@ -160,6 +160,12 @@ export class Host {
     }
   }
 
+  /** What the broker is called: a global parameter, as `rabbitmqctl set_cluster_name` sets it. */
+  get clusterName(): string {
+    const name = this.globalParameters.find("cluster_name");
+    return typeof name === "string" && name !== "" ? name : NODE_NAME;
+  }
+
   /** The names of the durable queues of a data folder, by virtual host and id; for reports. */
   static queueNames(disk: Disk): Map<string, Map<number, string>> {
     const names = new Map<string, Map<number, string>>();

@@ -1,7 +1,7 @@
 /** Parameters that are kept where they count: operator policies, and the limits of virtual hosts. */
 
 import { AdministrationError } from "./administration.ts";
-import { erlangTerm, type Json } from "./erlang-term.ts";
+import { erlangPairs, erlangTerm, type Json, sortedEntries } from "./erlang-term.ts";
 import type { VirtualHostLimits } from "./limits.ts";
 import type { ParameterComponent } from "./parameters.ts";
 import { type Policies, type PolicySpec, validationFailed } from "./policies.ts";
@@ -33,26 +33,29 @@ export function operatorPolicyComponent(operatorPolicies: Policies): ParameterCo
 
 /** The one name under which a virtual host's limits are kept. */
 const LIMITS = "limits";
-const limitNames = { "max-connections": "maxConnections", "max-queues": "maxQueues" } as const;
+const limitNames = { "max-queues": "maxQueues", "max-connections": "maxConnections" } as const;
 
-function limitsOf(value: Json): VirtualHostLimits {
-  if (!isObject(value)) throw validationFailed([`${LIMITS} not a list ${erlangTerm(value)}`]);
+/** The limits that a parameter of this name holds, or all that is wrong with them [RabbitMQ]. */
+function limitsOf(parameter: string, value: Json): VirtualHostLimits {
+  if (!isObject(value)) throw validationFailed([`${parameter} not a list ${erlangTerm(value)}`]);
   const limits: Record<string, number> = {};
-  for (const [name, limit] of Object.entries(value)) {
-    if (!(name in limitNames)) throw validationFailed([`Unrecognised limit ${name}`]);
-    if (typeof limit !== "number" || !Number.isInteger(limit)) {
-      const text = `${name} should be a number, actually was ${erlangTerm(limit)}`;
-      throw validationFailed([text]);
-    }
-    limits[limitNames[name as keyof typeof limitNames]] = limit;
+  const errors: string[] = [];
+  const unknown = sortedEntries(value).filter(([name]) => !(name in limitNames));
+  if (unknown.length > 0) errors.push(`Unrecognised terms ${erlangPairs(unknown)} in ${parameter}`);
+  for (const [name, property] of Object.entries(limitNames)) {
+    const limit = value[name];
+    if (typeof limit === "number" && Number.isInteger(limit)) limits[property] = limit;
+    else if (limit !== undefined)
+      errors.push(`${name} should be a number, actually was ${erlangTerm(limit)}`);
   }
+  if (errors.length > 0) throw validationFailed(errors);
   return limits;
 }
 
 export function limitsComponent(virtualHosts: VirtualHosts): ParameterComponent {
   return {
-    set(vhost, _name, value) {
-      virtualHosts.change(vhost, { limits: limitsOf(value) });
+    set(vhost, name, value) {
+      virtualHosts.change(vhost, { limits: limitsOf(name, value) });
     },
     clear(vhost) {
       if (Object.keys(virtualHosts.get(vhost).properties.limits).length === 0)

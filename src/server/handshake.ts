@@ -80,7 +80,7 @@ export class Handshake {
     return {
       versionMajor: 0,
       versionMinor: 9,
-      serverProperties: serverProperties(),
+      serverProperties: serverProperties(this.#host.clusterName),
       mechanisms: Buffer.from(this.#offered().join(" ")),
       locales: Buffer.from("en_US"),
     };

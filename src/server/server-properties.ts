@@ -5,7 +5,6 @@
  */
 
 import { type FieldTable, longstr } from "../amqp/field-table.ts";
-import { NODE_NAME } from "../broker/host.ts";
 import { version } from "../config.ts";
 
 /** The RabbitMQ whose behaviour clients will meet. */
@@ -23,13 +22,13 @@ const capabilities = [
   "direct_reply_to",
 ] as const;
 
-export function serverProperties(): FieldTable {
+export function serverProperties(clusterName: string): FieldTable {
   return new Map([
     [
       "capabilities",
       { type: "F", value: new Map(capabilities.map((name) => [name, { type: "t", value: true }])) },
     ],
-    ["cluster_name", longstr(NODE_NAME)],
+    ["cluster_name", longstr(clusterName)],
     ["copyright", longstr("Copyright (c) the Leveret authors")],
     ["information", longstr(`Leveret ${version}, licensed under the Apache License 2.0`)],
     ["platform", longstr(`Node.js ${process.version}`)],

@@ -95,7 +95,13 @@ test("V10 a component that nobody knows is refused", async () => {
   expect(await refusal("nonsense", 1)).toBe("Validation failed\n\ncomponent nonsense not found\n");
 });
 
-test("V10 limits are numbers", async () => {
-  const text = 'Validation failed\n\nmax-queues should be a number, actually was <<"few">>\n';
-  expect(await refusal("vhost-limits", { "max-queues": "few" })).toBe(text);
+test("V10 limits are numbers, and of those that there are", async () => {
+  const lines = [
+    'Unrecognised terms [{<<"max-channels">>,1}] in name',
+    'max-queues should be a number, actually was <<"few">>',
+    "max-connections should be a number, actually was null",
+  ];
+  const value = { "max-queues": "few", "max-connections": null, "max-channels": 1 };
+  const text = `Validation failed\n\n${lines.map((line) => `${line}\n`).join("")}`;
+  expect(await refusal("vhost-limits", value)).toBe(text);
 });
