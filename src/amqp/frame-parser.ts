@@ -54,7 +54,11 @@ export class FrameParser {
   #bodyBytesLeft = 0;
   /** An empty frame is handed over too, when it is over: it may be one too many. */
   #bodyFrameIsEmpty = false;
+  /** Whether frames are handed over no more, until `resume` or for ever. */
+  #halted = false;
   #stopped = false;
+  /** What has come since `pause`. */
+  #held: Buffer = NO_BYTES;
 
   constructor(handler: FrameHandler, frameMax: number) {
     this.#handler = handler;
@@ -68,7 +72,23 @@ export class FrameParser {
 
   /** Drops the rest of this chunk and all that follows. */
   stop(): void {
+    this.#halted = true;
     this.#stopped = true;
+    this.#held = NO_BYTES;
+  }
+
+  /** Keeps the rest of this chunk, and what may follow, for `resume`. */
+  pause(): void {
+    this.#halted = true;
+  }
+
+  /** Goes on where it was paused; as `push`. */
+  resume(): void {
+    if (this.#stopped) return;
+    this.#halted = false;
+    const held = this.#held;
+    this.#held = NO_BYTES;
+    this.push(held);
   }
 
   /**
@@ -77,18 +97,20 @@ export class FrameParser {
    */
   push(chunk: Buffer): void {
     let offset = 0;
-    while (offset < chunk.length && !this.#stopped) {
+    while (offset < chunk.length && !this.#halted) {
       if (this.#bodyChannel >= 0) offset = this.#continueBody(chunk, offset);
       else if (this.#carryBytes > 0) offset = this.#continueCarry(chunk, offset);
       else offset = this.#frames(chunk, offset);
     }
+    if (offset < chunk.length && !this.#stopped)
+      this.#held = Buffer.concat([this.#held, chunk.subarray(offset)]);
   }
 
   /** Handles the whole frames from `offset` on; starts what is cut. */
   #frames(chunk: Buffer, from: number): number {
     let offset = from;
     const end = chunk.length;
-    while (end - offset >= FRAME_HEADER_BYTES && !this.#stopped) {
+    while (end - offset >= FRAME_HEADER_BYTES && !this.#halted) {
       const size =
         chunk[offset + 3]! * 0x1000000 +
         ((chunk[offset + 4]! << 16) | (chunk[offset + 5]! << 8) | chunk[offset + 6]!);
@@ -110,7 +132,7 @@ export class FrameParser {
         break;
       }
     }
-    return this.#stopped ? end : this.#keep(chunk, offset);
+    return this.#halted ? offset : this.#keep(chunk, offset);
   }
 
   #dispatch(type: number, channel: number, buffer: Buffer, start: number, end: number): void {

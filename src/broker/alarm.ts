@@ -1,8 +1,8 @@
 /**
  * Resources that run low: while one does, whoever publishes is held back, and whoever consumes goes on and makes room.
  *
- * A connection is blocked at its first publish under an alarm, so that connections that only consume never notice
- * [RabbitMQ: connection.blocked].
+ * A connection is blocked when it begins to publish under an alarm, so that connections that only consume never notice; that
+ * publication waits as well [RabbitMQ: connection.blocked].
  */
 
 export type Resource = "memory" | "disk";
@@ -45,7 +45,7 @@ export class Alarm {
     return true;
   }
 
-  /** Blocks a connection that has published under the alarm. */
+  /** Blocks a connection that publishes under the alarm. */
   block(publisher: Publisher): void {
     if (this.#blocked.has(publisher)) return;
     this.#blocked.add(publisher);

@@ -175,8 +175,14 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     this.#receiveCount++;
     this.#heartbeat?.received();
     if (this.#state === "closed") return;
+    this.#parse(chunk);
+  }
+
+  /** Lets the parser hand over the frames of a chunk, or those that it has kept while it was paused. */
+  #parse(chunk: Buffer | undefined): void {
     try {
-      this.#parser.push(this.#state === "header" ? this.#takeHeader(chunk) : chunk);
+      if (chunk === undefined) this.#parser.resume();
+      else this.#parser.push(this.#state === "header" ? this.#takeHeader(chunk) : chunk);
     } catch (error) {
       // The stream cannot be followed any further.
       this.#parser.stop();
@@ -224,6 +230,8 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     if (key === PUBLISH) {
       this.#borrow(channel.content);
       channel.content.begin(buffer, start, end);
+      const { alarm } = this.host;
+      if (alarm.isSet) alarm.block(this);
     } else if (key === ACK && end - start === 13) {
       const deliveryTag = buffer.readUInt32BE(start + 4) * 2 ** 32 + buffer.readUInt32BE(start + 8);
       settle(channel, deliveryTag, (buffer[start + 12]! & 1) !== 0, "ack");
@@ -398,17 +406,24 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
 
   onHeartbeat(): void {}
 
-  /** Nothing is read until there is room again; a client that can be told is told. */
+  /** Nothing is read until there is room again, not even the rest of the publication; a client that can be told is told. */
   blocked(reason: string): void {
     this.#isBlocked = true;
     this.writer.stall();
+    this.#parser.pause();
     this.#tellBlocked("connection.blocked", { reason });
   }
 
   unblocked(): void {
+    this.#tellBlocked("connection.unblocked", {});
+    this.#readOn();
+  }
+
+  #readOn(): void {
+    if (!this.#isBlocked) return;
     this.#isBlocked = false;
     this.writer.unstall();
-    this.#tellBlocked("connection.unblocked", {});
+    this.#parse(undefined);
   }
 
   #tellBlocked<Name extends "connection.blocked" | "connection.unblocked">(
@@ -462,6 +477,8 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     }
     this.#timer?.cancel();
     this.#timer = this.host.clock.setTimer(CLOSE_TIMEOUT_MS, () => this.#stream.destroy());
+    // The answer is to be heard, whatever is low.
+    this.#readOn();
   }
 
   /** Asks the client to go, as when the broker stops or an operator wants it. */

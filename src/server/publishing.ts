@@ -98,8 +98,6 @@ export class Publishing implements TurnTask {
   }
 
   #publish(content: Content): void {
-    const { alarm } = this.#channel.connection.host;
-    if (alarm.isSet) alarm.block(this.#channel.connection);
     if (content.immediate) throw new AmqpError("NOT_IMPLEMENTED", "immediate=true");
     if (content.tooLarge) throw this.#tooLarge(content.bodyBytes);
     const publication = this.#publication;

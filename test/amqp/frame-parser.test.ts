@@ -332,6 +332,26 @@ test("after stop nothing is handed over, wherever in the stream that happens", (
   }
 });
 
+test("paused, it hands over nothing, and on resume all that came meanwhile, wherever in the stream that happens", () => {
+  const stream = Buffer.concat([publish, header, body("abc"), body("de"), publish, heartbeat]);
+  const expected = parse([Buffer.from(stream)]).events;
+  for (let pauseAfter = 1; pauseAfter <= expected.length; pauseAfter++) {
+    for (const { how, chunks } of arrivals(stream)) {
+      const recorder = new FrameRecorder();
+      const parser = new FrameParser(recorder, FRAME_MAX);
+      let calls = 0;
+      recorder.afterEvent = () => {
+        calls++;
+        if (calls === pauseAfter) parser.pause();
+      };
+      for (const chunk of chunks) parser.push(chunk);
+      expect([how, calls]).toEqual([how, pauseAfter]);
+      parser.resume();
+      expect([how, recorder.events]).toEqual([how, expected]);
+    }
+  }
+});
+
 test("what a handler throws comes out of push", () => {
   const recorder = new FrameRecorder();
   recorder.onMethodFrame = () => {

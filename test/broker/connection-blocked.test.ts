@@ -44,7 +44,7 @@ async function client({ url }: Broker, clientProperties = {}) {
   return { connection, channel: await connection.createConfirmChannel(), told };
 }
 
-test("N21 a connection is blocked by its first publish, which still counts, and not read until there is space", async () => {
+test("N21 a connection is blocked by its first publish, which waits as all that follows until there is space", async () => {
   const { broker, fill } = await startOnSmallDisk();
   const { connection, channel, told } = await client(broker);
   const { channel: watcher } = await client(broker);
@@ -61,7 +61,7 @@ test("N21 a connection is blocked by its first publish, which still counts, and 
   const answer = channel.checkQueue("q");
   // What another connection asks for meanwhile is answered, again and again.
   for (let round = 0; round < 10; round++) await watcher.checkQueue("q");
-  expect(await watcher.checkQueue("q")).toMatchObject({ messageCount: 1 });
+  expect(await watcher.checkQueue("q")).toMatchObject({ messageCount: 0 });
 
   fill(false);
   expect(await answer).toMatchObject({ messageCount: 2 });
@@ -114,8 +114,6 @@ test("N21 a client that did not say that it understands is held back without bei
   await channel.assertQueue("q");
   fill(true);
   channel.sendToQueue("q", Buffer.from("1"));
-  await channel.waitForConfirms();
-  channel.sendToQueue("q", Buffer.from("2"));
   const answer = channel.checkQueue("q");
   let isAnswered = false;
   void answer.then(() => {
@@ -126,6 +124,19 @@ test("N21 a client that did not say that it understands is held back without bei
   fill(false);
   await answer;
   expect(told).toEqual([]);
+});
+
+test("N21 the closing of the broker does not wait for publishers that are blocked", async () => {
+  const { broker, fill } = await startOnSmallDisk();
+  const { connection, channel } = await client(broker);
+  await channel.assertQueue("q");
+  fill(true);
+  const blocked = once(connection, "blocked");
+  channel.sendToQueue("q", Buffer.from("1"));
+  await blocked;
+  const closed = once(connection, "close");
+  await broker.close();
+  expect((await closed)[0].message).toContain("320");
 });
 
 test("N21 a publisher that goes while it is blocked is no trouble when there is space again", async () => {
@@ -142,5 +153,9 @@ test("N21 a publisher that goes while it is blocked is no trouble when there is 
   fill(false);
   other.sendToQueue("q", Buffer.from("2"));
   await other.waitForConfirms();
-  expect(await other.checkQueue("q")).toMatchObject({ messageCount: 2 });
+  // Whether its own message counts depends on when the broker hears that it has gone.
+  const bodies: string[] = [];
+  for (let message = await other.get("q"); message !== false; message = await other.get("q"))
+    bodies.push(message.content.toString());
+  expect(bodies.at(-1)).toBe("2");
 });
