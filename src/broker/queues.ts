@@ -43,6 +43,24 @@ const NO_ARGUMENTS: FieldTable = new Map();
 /** Values of x-queue-type that are as good as none [RabbitMQ]. */
 const NO_TYPE = ["", "undefined"];
 
+/** The client may say how a name made by the server begins. */
+const NAME_PREFIX = "x-name-prefix";
+const NAME_PREFIX_BYTES_MAX = 64;
+
+function generatedPrefix(args: FieldTable): string {
+  const given = args.get(NAME_PREFIX);
+  if (given?.type !== "S") return "amq.gen-";
+  const prefix = stripLineEnds(valueText(given));
+  if (given.value.length > NAME_PREFIX_BYTES_MAX) {
+    throw new AmqpError(
+      "PRECONDITION_FAILED",
+      `Queue name prefix '${prefix}' exceeds the ${NAME_PREFIX_BYTES_MAX}-byte limit`,
+    );
+  }
+  checkReservedPrefix("queue", prefix);
+  return `${prefix}-`;
+}
+
 /** Whether the queue is to be durable: an exclusive one never is, and may be declared either way [RabbitMQ]. */
 function outlivesConnection({ durable, exclusive }: QueueDeclaration): boolean {
   return durable && !exclusive;
@@ -113,7 +131,7 @@ export class Queues {
     const givenName = stripLineEnds(given.name);
     // Even the own server-named queue cannot be declared again but passively [RabbitMQ].
     checkReservedPrefix("queue", givenName);
-    const name = givenName === "" ? generateName("amq.gen-") : givenName;
+    const name = givenName === "" ? generateName(generatedPrefix(given.arguments)) : givenName;
     access.check("configure", "queue", name);
     const declaration = this.#withType(given);
     const existing = this.#byName.get(name);

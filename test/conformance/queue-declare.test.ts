@@ -4,7 +4,15 @@
  */
 import type { Options } from "amqplib";
 import { describe, expect, test } from "vitest";
-import { consume, drain, openChannel, refused, unique, untilReady } from "./harness.ts";
+import {
+  consume,
+  drain,
+  isOldRabbitMQ,
+  openChannel,
+  refused,
+  unique,
+  untilReady,
+} from "./harness.ts";
 import {
   bits,
   longstr,
@@ -242,6 +250,32 @@ test.each([
 });
 
 describe("Q4 a queue declared without a name", () => {
+  test("gets one that begins as x-name-prefix says", async ({ skip }) => {
+    skip(await isOldRabbitMQ(), "3.10 does not know the argument");
+    const channel = await openChannel();
+    const options = { exclusive: true, arguments: { "x-name-prefix": "a.service" } };
+    const { queue } = await channel.assertQueue("", options);
+    expect(queue).toMatch(/^a\.service-[\w-]{22}$/);
+  });
+
+  test.for<[string, number, string]>([
+    [
+      "x".repeat(65),
+      406,
+      `PRECONDITION_FAILED - Queue name prefix '${"x".repeat(65)}' exceeds the 64-byte limit`,
+    ],
+    ["amq.mine", 403, "ACCESS_REFUSED - queue name 'amq.mine' contains reserved prefix 'amq.*'"],
+  ])("may not ask for the prefix %s", async ([prefix, code, message], { skip }) => {
+    skip(await isOldRabbitMQ(), "3.10 does not know the argument");
+    const channel = await openChannel();
+    const options = { exclusive: true, arguments: { "x-name-prefix": prefix } };
+    expect(await refused(channel, channel.assertQueue("", options))).toEqual({
+      code,
+      message,
+      ...DECLARE,
+    });
+  });
+
   test("gets one that begins with amq.gen- and is used nowhere else", async () => {
     const channel = await openChannel();
     const one = await channel.assertQueue("", { exclusive: true });
