@@ -26,7 +26,7 @@ function mebibytes(bytes: number): string {
 /** Prints the report line by line; false when something is damaged. */
 export function check(folder: string, print: (line: string) => void): boolean {
   const disk = new FileDisk(folder);
-  const names = Host.queueNames(disk);
+  const names = Host.holderNames(disk);
   let sound = true;
   for (const entry of readdirSync(folder).sort()) {
     const match = VHOST_FOLDER.exec(entry);
@@ -36,7 +36,7 @@ export function check(folder: string, print: (line: string) => void): boolean {
     print(`vhost ${vhost}: ${report.segments} segments, ${mebibytes(report.bytes)}`);
     for (const [id, count] of report.messages) {
       print(
-        `  queue ${names.get(vhost)?.get(id) ?? `with id ${id}, which is deleted`}: ${count} messages`,
+        `  ${names.get(vhost)?.get(id) ?? `queue with id ${id}, which is deleted`}: ${count} messages`,
       );
     }
     for (const damage of report.damage) print(describe(damage));

@@ -8,13 +8,15 @@
 import { AmqpError } from "../amqp/errors.ts";
 import type { FieldTable } from "../amqp/field-table.ts";
 import { typeName, valueText } from "../amqp/type-names.ts";
-import { type Destination, Exchange, type ExchangeType } from "../exchange/exchange.ts";
+import type { Clock } from "../clock.ts";
+import { type Destination, Exchange, type ExchangeType, type Shelf } from "../exchange/exchange.ts";
 import { exchangeTypes } from "../exchange/types.ts";
 import { checkEquivalence, inequivalent } from "../queue/settings.ts";
 import type { Access } from "./access.ts";
 import type { EffectivePolicy } from "./effective-policy.ts";
 import { checkReservedPrefix, exchangeIn, stripLineEnds } from "./names.ts";
 import type { PolicySubject } from "./policies.ts";
+import type { ShelfSpec } from "./shelves.ts";
 import {
   type BindingEnds,
   bindingEntry,
@@ -30,12 +32,22 @@ export interface ExchangeDeclaration {
   readonly autoDelete: boolean;
   readonly internal: boolean;
   readonly arguments: FieldTable;
+  /** Of one that was there before a restart. */
+  readonly shelfId?: number;
+}
+
+/** Who makes the shelves of exchanges, and is told who binds to them. */
+export interface ShelfKeeper {
+  readonly clock: Clock;
+  make(spec: ShelfSpec): Shelf | undefined;
+  bound(source: Exchange, destination: Destination): void;
 }
 
 /** What the virtual host has to say about its exchanges. */
 export interface ExchangeRules {
   /** Throws when there must not be one more. */
   checkNewExchange(name: string): void;
+  readonly shelves: ShelfKeeper;
   policyFor(subject: PolicySubject): EffectivePolicy;
 }
 
@@ -93,6 +105,8 @@ export class Exchanges {
       autoDelete: false,
       arguments: NO_ARGUMENTS,
       alternateExchange: undefined,
+      shelf: undefined,
+      clock: rules.shelves.clock,
     };
     this.#byName.set(
       DEFAULT_EXCHANGE,
@@ -124,6 +138,10 @@ export class Exchanges {
     return exchange;
   }
 
+  all(): Iterable<Exchange> {
+    return this.#byName.values();
+  }
+
   get count(): number {
     return this.#byName.size;
   }
@@ -153,7 +171,12 @@ export class Exchanges {
     }
     type.validate?.(declaration.arguments);
     if (access !== undefined) this.#rules.checkNewExchange(name);
-    const exchange = new Exchange({ ...declaration, name, type, alternateExchange });
+    const { shelves } = this.#rules;
+    const shelf = shelves.make({ ...declaration, name, type });
+    const exchange = new Exchange({
+      ...declaration,
+      ...{ name, type, alternateExchange, shelf, clock: shelves.clock },
+    });
     if (exchange.durable) this.#recorder.record(exchangeEntry(this.#vhost, exchange));
     this.#applyPolicy(exchange);
     this.#byName.set(name, exchange);
@@ -243,13 +266,14 @@ export class Exchanges {
     this.#byName.delete(exchange.name);
     for (const { destination } of exchange.bindings)
       this.#sources.get(destination)?.delete(exchange);
+    exchange.shelf?.discard();
     this.forget(exchange);
   }
 
   /** Binds, which changes nothing when there is such a binding already [queue.bind, exchange.bind]. */
   bind(sourceName: string, destination: Destination, routingKey: string, args: FieldTable): void {
     const source = this.named(sourceName);
-    source.type.validateBinding?.(routingKey, args, destination);
+    source.type.validateBinding?.(routingKey, args, destination, source.arguments);
     if (source.isBound(destination, routingKey, args)) return;
     this.#recordBinding("bind", source, destination, { routingKey, arguments: args });
     source.bind(destination, routingKey, args);
@@ -260,6 +284,7 @@ export class Exchanges {
     }
     sources.add(source);
     this.generation++;
+    this.#rules.shelves.bound(source, destination);
   }
 
   /** Whether there is such a binding. */

@@ -166,15 +166,17 @@ export class Host {
     return typeof name === "string" && name !== "" ? name : NODE_NAME;
   }
 
-  /** The names of the durable queues of a data folder, by virtual host and id; for reports. */
-  static queueNames(disk: Disk): Map<string, Map<number, string>> {
+  /** What has messages in a data folder, durable queues and delaying exchanges, by virtual host and id; for reports. */
+  static holderNames(disk: Disk): Map<string, Map<number, string>> {
     const names = new Map<string, Map<number, string>>();
     const log = new EntryLog<LogEntry>(disk, new Turn(), "topology", () => []);
     for (const entry of log.peek()) {
       if (entry.op === "delete-vhost") names.delete(entry.vhost);
-      if (entry.op !== "queue") continue;
+      if (entry.op !== "queue" && entry.op !== "exchange") continue;
+      const id = entry.op === "queue" ? entry.id : entry.shelfId;
+      if (id === undefined) continue;
       const ofVhost = names.get(entry.vhost) ?? new Map<number, string>();
-      names.set(entry.vhost, ofVhost.set(entry.id, entry.name));
+      names.set(entry.vhost, ofVhost.set(id, `${entry.op} ${entry.name}`));
     }
     return names;
   }

@@ -13,7 +13,7 @@ import type { FieldTable, FieldValue } from "../amqp/field-table.ts";
 import { type DecodableProperty, PropertyScan, rewriteHeader } from "../amqp/properties.ts";
 import type { Envelope, MessageSource } from "../amqp/stored-message.ts";
 import { typeName } from "../amqp/type-names.ts";
-import type { Exchange, Routable } from "../exchange/exchange.ts";
+import type { Exchange, Routable, Shelf } from "../exchange/exchange.ts";
 import { EXPIRES, PERSISTENT } from "../queue/ready.ts";
 
 /** A message's own time to live may be ten years at most [RabbitMQ]. */
@@ -28,11 +28,14 @@ export class Publication implements Routable, Envelope {
   ttlMs = -1;
   hasDeaths = false;
   hiddenKeys: Buffer | undefined = undefined;
+  /** Shelves that want a copy, found while it was routed. */
+  remembering: Shelf[] = [];
 
   /** Looks at a message's header. The source is borrowed; its header may be replaced by `rewrite`. */
   load(source: MessageSource): void {
     this.source = source;
     this.hiddenKeys = undefined;
+    if (this.remembering.length > 0) this.remembering = [];
     const { properties } = this;
     properties.scan(source.headerBuffer, source.headerStart, source.headerEnd);
     this.ttlMs = -1;
@@ -67,6 +70,7 @@ export class Publication implements Routable, Envelope {
     });
     copy.loadTtl();
     copy.hiddenKeys = hiddenKeys;
+    copy.remembering = this.remembering;
     return copy;
   }
 
@@ -91,6 +95,10 @@ export class Publication implements Routable, Envelope {
     return this.properties.decodeProperty(name);
   }
 
+  remember(shelf: Shelf): void {
+    if (!this.remembering.includes(shelf)) this.remembering.push(shelf);
+  }
+
   /** Replaces the header by a changed one. */
   rewrite(changes: Parameters<typeof rewriteHeader>[1]): void {
     const { source } = this;
@@ -112,6 +120,16 @@ export class Publication implements Routable, Envelope {
     if (headers.delete("BCC")) this.rewrite({ headers });
     if (hidden.length > 0) this.hiddenKeys = encodeKeys(hidden);
     return keys;
+  }
+
+  /** All keys of a message that has been published before: its own, those of CC, and those that are hidden. */
+  allRoutingKeys(): string[] {
+    const { hiddenKeys } = this;
+    return [
+      this.routingKey,
+      ...senderSelectedKeys(this.decodeHeaders(), "CC"),
+      ...(hiddenKeys === undefined ? [] : decodeKeys(hiddenKeys)),
+    ];
   }
 }
 

@@ -231,6 +231,11 @@ export class Queues {
     }
   }
 
+  /** An id for whoever holds messages as a queue does. */
+  takeId(): number {
+    return this.#nextId++;
+  }
+
   /** Ids below `next` have been given out. */
   reserveIds(next: number): void {
     this.#nextId = Math.max(this.#nextId, next);

@@ -9,6 +9,7 @@ import { ByteReader } from "../amqp/byte-reader.ts";
 import { ByteWriter } from "../amqp/byte-writer.ts";
 import { type FieldTable, readTable, writeTable } from "../amqp/field-table.ts";
 import type { Destination, Exchange } from "../exchange/exchange.ts";
+import { DelayedMessages } from "../queue/delayed-messages.ts";
 import type { Queue } from "../queue/queue.ts";
 
 /** A table as base64. */
@@ -32,13 +33,15 @@ export type TopologyEntry =
       autoDelete: boolean;
       internal: boolean;
       arguments: EncodedTable;
+      /** The id under which the journal knows the messages that wait in it. */
+      shelfId?: number;
     }
   | { op: "delete-exchange"; vhost: string; name: string }
   | {
       op: "bind" | "unbind";
       vhost: string;
       source: string;
-      kind: Destination["kind"];
+      kind: "queue" | "exchange";
       destination: string;
       routingKey: string;
       arguments: EncodedTable;
@@ -76,7 +79,7 @@ export function queueEntry(
 }
 
 export function exchangeEntry(vhost: string, exchange: Exchange): TopologyEntry {
-  const { name, autoDelete, internal, arguments: args } = exchange;
+  const { name, autoDelete, internal, arguments: args, shelf } = exchange;
   return {
     op: "exchange",
     vhost,
@@ -85,6 +88,7 @@ export function exchangeEntry(vhost: string, exchange: Exchange): TopologyEntry 
     autoDelete,
     internal,
     arguments: encodeTable(args),
+    ...(shelf instanceof DelayedMessages && { shelfId: shelf.id }),
   };
 }
 
@@ -106,7 +110,7 @@ export function bindingEntry(
     op,
     vhost,
     source,
-    kind: destination.kind,
+    kind: destination.kind === "queue" ? "queue" : "exchange",
     destination: destination.name,
     routingKey,
     arguments: encodeTable(args),

@@ -17,7 +17,7 @@ import { ChannelCounts } from "../queue/counts.ts";
 import type { DeadLetterReason, Queue, QueueOwner } from "../queue/queue.ts";
 import { entryBits, REDELIVERED } from "../queue/ready.ts";
 import type { ReceiveRun, RecoveredRun } from "../store/journal-recovery.ts";
-import type { MessageStore } from "../store/message-store.ts";
+import type { Holder, MessageStore } from "../store/message-store.ts";
 import type { Turn } from "../turn.ts";
 import type { Access } from "./access.ts";
 import type { Churn } from "./churn.ts";
@@ -34,6 +34,7 @@ import type { PolicySubject } from "./policies.ts";
 import { Publication } from "./publication.ts";
 import { type QueueDeclaration, type QueueRules, Queues } from "./queues.ts";
 import { restoreEntry } from "./restore.ts";
+import { type Receiver, Shelves } from "./shelves.ts";
 import { forgetful, type TopologyEntry, type TopologyRecorder } from "./topology.ts";
 import { noProperties, type VirtualHostProperties } from "./virtual-hosts.ts";
 
@@ -64,6 +65,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
   readonly name: string;
   readonly exchanges: Exchanges;
   readonly queues: Queues;
+  readonly shelves: Shelves;
   readonly store: MessageStore;
   readonly clock: Clock;
   properties: VirtualHostProperties = noProperties;
@@ -100,6 +102,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
       recorder,
       this,
     );
+    this.shelves = new Shelves(this, context.log, context.turn);
     this.exchanges = new Exchanges(name, (queue) => this.queues.reach(queue), recorder, this);
   }
 
@@ -170,20 +173,26 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
 
   /** Gives queues back what they held before the restart, and returns how much; what was a deleted queue's is let go. */
   recover(forEachRun: (receive: ReceiveRun) => void): number {
-    const byId = new Map([...this.queues.all()].map((queue) => [queue.id, queue]));
+    const byId = new Map<number, Receiver>();
+    for (const queue of this.queues.all()) byId.set(queue.id, queue);
+    for (const shelf of this.shelves.delayed()) byId.set(shelf.id, shelf);
     const orphans: RecoveredRun[] = [];
     let messages = 0;
     forEachRun((run) => {
       const { queueId, position, count, label, delivered } = run;
-      const queue = byId.get(queueId);
-      if (queue === undefined) {
+      const receiver = byId.get(queueId);
+      if (receiver === undefined) {
         orphans.push(run);
+        return;
+      }
+      messages += count;
+      if (receiver.kind === "shelf") {
+        for (let at = 0; at < count; at++) receiver.recover(position + at, label);
         return;
       }
       const bits = (label % LABEL_PRIORITY) | (delivered ? REDELIVERED : 0);
       const priority = Math.floor(label / LABEL_PRIORITY);
-      for (let at = 0; at < count; at++) queue.recover(position + at, bits >>> 0, priority);
-      messages += count;
+      for (let at = 0; at < count; at++) receiver.recover(position + at, bits >>> 0, priority);
     });
     // Not while the store goes through its messages.
     for (const { queueId, position, count } of orphans) {
@@ -192,7 +201,10 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
       const holder = { id: queueId, persists: true };
       for (let at = 0; at < count; at++) this.store.release(position + at, holder);
     }
-    for (const queue of byId.values()) queue.dispatch();
+    for (const receiver of byId.values()) {
+      if (receiver.kind === "queue") receiver.dispatch();
+      else receiver.start();
+    }
     return messages;
   }
 
@@ -210,6 +222,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
   stop(): void {
     this.#stopped = true;
     for (const queue of this.queues.all()) queue.stop();
+    for (const shelf of this.shelves.delayed()) shelf.stop();
   }
 
   declareQueue(declaration: QueueDeclaration, connection: object, access: Access): Queue {
@@ -283,28 +296,52 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     this.#churn.queueDeleted++;
   }
 
-  /** The queues that a message goes to by its routing key, or by several, each once. The array is not to be changed or kept. */
-  route(publication: Publication, routingKeys?: readonly string[]): readonly Queue[] {
+  /** Who takes a message by its routing key, or by several, each once. The array is not to be changed or kept. */
+  route(publication: Publication, routingKeys?: readonly string[]): readonly Receiver[] {
     const { exchange } = publication;
     const find = (name: string) => this.exchanges.find(name);
     const found: readonly Destination[] =
       routingKeys === undefined
         ? route(exchange, publication, find)
         : routeKeys(exchange, routingKeys, publication, find);
-    return found as readonly Queue[];
+    return found as readonly Receiver[];
   }
 
-  /** Stores a message and hands it to queues. False when one of them refused it because it is full. */
-  enqueue(publication: Publication, queues: readonly Queue[]): boolean {
-    const { bodyBytes } = publication;
+  /** Whether a sync has to make it true that these have taken the message. */
+  promisesSync(publication: Publication, receivers: readonly Receiver[]): boolean {
+    for (const receiver of receivers)
+      if (receiver.persists && (publication.persistent || receiver.kind === "shelf")) return true;
+    return false;
+  }
+
+  /** Stores a message and hands it to those who take it, if any. False when a queue refused it because it is full. */
+  enqueue(publication: Publication, receivers: readonly Receiver[]): boolean {
+    const { bodyBytes, remembering } = publication;
+    if (remembering.length > 0) this.shelves.remember(publication);
     let refusing = 0;
-    for (const queue of queues) if (queue.refuses(bodyBytes)) refusing++;
+    let waiting = 0;
+    for (const receiver of receivers) {
+      if (receiver.kind === "shelf") waiting++;
+      else if (receiver.refuses(bodyBytes)) refusing++;
+    }
+    const queues =
+      waiting === 0 ? (receivers as readonly Queue[]) : this.#delay(publication, receivers);
     if (refusing > 0) {
       this.#enqueueWhereAccepted(publication, queues);
       return false;
     }
-    this.#append(publication, queues);
+    if (queues.length > 0) this.#append(publication, queues);
     return true;
+  }
+
+  /** Puts a message where it has to wait; returns the queues that get it at once. */
+  #delay(publication: Publication, receivers: readonly Receiver[]): readonly Queue[] {
+    const queues: Queue[] = [];
+    for (const receiver of receivers) {
+      if (receiver.kind === "queue") queues.push(receiver);
+      else this.shelves.delay(publication, receiver);
+    }
+    return queues;
   }
 
   #append(publication: Publication, queues: readonly Queue[]): void {
@@ -315,17 +352,22 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
   }
 
   #store(publication: Publication, holders: readonly Queue[]): number {
-    const { store } = this;
-    const { source } = publication;
     const label =
       entryBits(publication.bodyBytes, publication.entryFlags) +
       publication.properties.priority * LABEL_PRIORITY;
-    const position = store.append(
-      messageBytes(source, publication),
-      holders,
-      publication.persistent,
-      label,
-    );
+    return this.keep(publication, holders, publication.persistent, label);
+  }
+
+  /** Stores a message as it is, for these holders; the label is what a restart will say of it. */
+  keep(
+    publication: Publication,
+    holders: readonly Holder[],
+    persistent: boolean,
+    label: number,
+  ): number {
+    const { store } = this;
+    const { source } = publication;
+    const position = store.append(messageBytes(source, publication), holders, persistent, label);
     const place = store.locate(position);
     writeMessage(place, place.offset, source, publication, this.clock.now());
     return position;
@@ -407,16 +449,23 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     publication.exchange = exchange;
     publication.routingKey = death.routingKeys[0]!;
     const find = (name: string) => this.exchanges.find(name);
-    const targets = routeKeys(exchange, death.routingKeys, publication, find) as readonly Queue[];
-    const cycling = targets.filter((target) => death.cycles(target.name));
+    const targets = routeKeys(
+      exchange,
+      death.routingKeys,
+      publication,
+      find,
+    ) as readonly Receiver[];
+    const cycling = targets.filter(
+      (target) => target.kind === "queue" && death.cycles(target.name),
+    );
     if (cycling.length > 0) this.#reportCycle(queue, cycling);
     const open =
       cycling.length === 0 ? targets : targets.filter((target) => !cycling.includes(target));
-    if (open.length > 0) this.enqueue(publication, open);
+    this.enqueue(publication, open);
   }
 
   /** Once for each queue: a cycle drops every message that it is fed. */
-  #reportCycle(queue: Queue, cycling: readonly Queue[]): void {
+  #reportCycle(queue: Queue, cycling: readonly Receiver[]): void {
     if (this.#reportedCycles.has(queue)) return;
     this.#reportedCycles.add(queue);
     this.#log.warn(

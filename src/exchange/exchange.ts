@@ -8,15 +8,25 @@
 import { ByteWriter } from "../amqp/byte-writer.ts";
 import { type FieldTable, writeTable } from "../amqp/field-table.ts";
 import type { DecodableProperty } from "../amqp/properties.ts";
+import type { Clock } from "../clock.ts";
 
-/** What a binding leads to: a queue, or another exchange. */
+/** What a binding leads to: a queue, or another exchange. And what an exchange leads to by itself: its shelf. */
 export interface Destination {
-  readonly kind: "queue" | "exchange";
+  readonly kind: "queue" | "exchange" | "shelf";
   readonly name: string;
   /** Whether it outlives the process; a binding does when both its ends do. */
   readonly persists: boolean;
   /** Of a queue, where that matters to an exchange type. */
   readonly queueType?: string;
+}
+
+/** Where an exchange keeps messages that are in no queue, or not yet; made by whoever has the exchanges. */
+export interface Shelf extends Destination {
+  readonly kind: "shelf";
+  /** How many messages it keeps. */
+  readonly length: number;
+  /** Lets go of all of them: the exchange is gone. */
+  discard(): void;
 }
 
 /** What a message is routed by. */
@@ -26,6 +36,8 @@ export interface Routable {
   decodeHeaders(): FieldTable;
   /** A property as text, a timestamp in decimal digits; undefined when the message has none. */
   decodeProperty(name: DecodableProperty): string | undefined;
+  /** Asks for a copy on the shelf, wherever else the message goes: that counts as no destination. */
+  remember(shelf: Shelf): void;
 }
 
 export interface Binding {
@@ -47,18 +59,32 @@ export interface Matcher {
   matchKeys?(routingKeys: readonly string[], message: Routable): readonly Destination[];
 }
 
+/** What a matcher may need besides bindings. */
+export interface MatcherContext {
+  /** There is one for a type that keeps messages. */
+  readonly shelf: Shelf | undefined;
+  readonly clock: Clock;
+}
+
 /** One row of the table of exchange types. */
 export interface ExchangeType {
   readonly name: string;
+  /** What its exchanges keep on a shelf: messages until they are due, or the last ones. */
+  readonly keeps?: "delayed" | "recent";
   /** For an exchange with these arguments, which are valid. */
-  createMatcher(args: FieldTable): Matcher;
+  createMatcher(args: FieldTable, context: MatcherContext): Matcher;
   /** Throws an `AmqpError` when an exchange cannot have such arguments. */
   validate?(args: FieldTable): void;
-  /** Throws an `AmqpError` when such a binding cannot be made. */
-  validateBinding?(routingKey: string, args: FieldTable, destination: Destination): void;
+  /** Throws an `AmqpError` when such a binding cannot be made to an exchange with these arguments. */
+  validateBinding?(
+    routingKey: string,
+    args: FieldTable,
+    destination: Destination,
+    exchangeArgs: FieldTable,
+  ): void;
 }
 
-export interface ExchangeSpec {
+export interface ExchangeSpec extends MatcherContext {
   readonly name: string;
   readonly type: ExchangeType;
   readonly durable: boolean;
@@ -80,6 +106,7 @@ export class Exchange implements Destination {
   /** As `ExchangeSpec` has it; a policy can change it. */
   alternateExchange: string | undefined;
   readonly matcher: Matcher;
+  readonly shelf: Shelf | undefined;
   /** Messages that clients have published here, and the queues that took them, as counts that only grow. */
   publishedIn = 0;
   publishedOut = 0;
@@ -97,7 +124,8 @@ export class Exchange implements Destination {
     this.internal = spec.internal;
     this.arguments = spec.arguments;
     this.alternateExchange = spec.alternateExchange;
-    this.matcher = spec.type.createMatcher(spec.arguments);
+    this.shelf = spec.shelf;
+    this.matcher = spec.type.createMatcher(spec.arguments, spec);
   }
 
   get persists(): boolean {

@@ -14,8 +14,8 @@ import { FRAME_BODY, FRAME_HEADER, FRAME_OVERHEAD_BYTES } from "../amqp/frame-pa
 import { exchangeIn } from "../broker/names.ts";
 import { Publication } from "../broker/publication.ts";
 import { REPLY_QUEUE } from "../broker/reply-queue.ts";
+import type { Receiver } from "../broker/shelves.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
-import type { Queue } from "../queue/queue.ts";
 import type { TurnTask } from "../turn.ts";
 import type { Channel } from "./channel.ts";
 
@@ -23,7 +23,7 @@ type Exchange = Publication["exchange"];
 
 /** Exchange and routing key, two shortstrs. */
 const ROUTING_BYTES_MAX = 512;
-const NO_QUEUES: readonly Queue[] = [];
+const NO_QUEUES: readonly Receiver[] = [];
 
 /** What has been published in one place the last time, so that the next message need not be looked at again. */
 class LastRouting {
@@ -31,7 +31,7 @@ class LastRouting {
   length = -1;
   generation = -1;
   /** Undefined when the queues depend on more than exchange and routing key. */
-  queues: readonly Queue[] | undefined = undefined;
+  queues: readonly Receiver[] | undefined = undefined;
 
   holds(content: Content, generation: number): boolean {
     const { routingBuffer, routingStart, routingEnd } = content;
@@ -116,11 +116,11 @@ export class Publishing implements TurnTask {
   }
 
   /** Hands a routed message to its queues, or back to the publisher when there are none and it is mandatory. */
-  #hand(publication: Publication, queues: readonly Queue[], mandatory: boolean): void {
+  #hand(publication: Publication, queues: readonly Receiver[], mandatory: boolean): void {
     if (queues.length === 0 && mandatory) this.returnUnroutable(publication);
-    const accepted = queues.length === 0 || this.#vhost.enqueue(publication, queues);
+    const accepted = this.#vhost.enqueue(publication, queues);
     if (!this.#confirming) return;
-    if (publication.persistent && queues.some((queue) => queue.persists)) this.#promisesSync = true;
+    if (this.#vhost.promisesSync(publication, queues)) this.#promisesSync = true;
     this.#noteConfirm(accepted);
   }
 
@@ -187,7 +187,7 @@ export class Publishing implements TurnTask {
     );
   }
 
-  #route(publication: Publication): readonly Queue[] {
+  #route(publication: Publication): readonly Receiver[] {
     const last = this.#last;
     if (publication.properties.hasSenderSelectedKeys) {
       const routingKeys = publication.takeRoutingKeys();

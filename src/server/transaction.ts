@@ -5,14 +5,14 @@
  */
 
 import type { Publication } from "../broker/publication.ts";
-import type { Queue } from "../queue/queue.ts";
+import type { Receiver } from "../broker/shelves.ts";
 import type { Channel } from "./channel.ts";
 import { type Outcome, settleAll } from "./settling.ts";
 import type { Delivery } from "./unacked.ts";
 
 interface PendingPublish {
   readonly publication: Publication;
-  readonly queues: readonly Queue[];
+  readonly queues: readonly Receiver[];
   readonly mandatory: boolean;
 }
 
@@ -39,7 +39,7 @@ export class Transaction {
   }
 
   /** Keeps a copy of a message that has been routed. */
-  publish(publication: Publication, queues: readonly Queue[], mandatory: boolean): void {
+  publish(publication: Publication, queues: readonly Receiver[], mandatory: boolean): void {
     this.#publishes.push({ publication: publication.copy(), queues: [...queues], mandatory });
   }
 
@@ -62,7 +62,7 @@ export class Transaction {
     for (const { publication, queues, mandatory } of publishes) {
       const living = queues.filter((queue) => !queue.deleted);
       if (queues.length === 0 && mandatory) this.#channel.publishing.returnUnroutable(publication);
-      if (living.length > 0 && !this.#channel.vhost.enqueue(publication, living)) accepted = false;
+      if (!this.#channel.vhost.enqueue(publication, living)) accepted = false;
     }
     for (const { deliveries, outcome } of settlements)
       settleAll(this.#channel, deliveries, outcome);

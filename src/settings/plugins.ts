@@ -8,7 +8,9 @@
 const builtIn: ReadonlySet<string> = new Set([
   "rabbitmq_auth_mechanism_ssl",
   "rabbitmq_consistent_hash_exchange",
+  "rabbitmq_delayed_message_exchange",
   "rabbitmq_random_exchange",
+  "rabbitmq_recent_history_exchange",
 ]);
 
 /** Parts of other plugins: nobody enables them for their own sake. */

@@ -1,5 +1,6 @@
 /** Exchanges, destinations and messages, as little of them as routing needs. */
 import type { FieldTable, FieldValue } from "../../src/amqp/field-table.ts";
+import { VirtualClock } from "../../src/clock.ts";
 import {
   type Destination,
   Exchange,
@@ -36,12 +37,17 @@ export function exchangeWith(
 ): Exchange {
   return new Exchange({
     ...{ name, type: typeNamed(type), durable: false, autoDelete: false, internal: false },
-    ...{ arguments: args, alternateExchange },
+    ...{ arguments: args, alternateExchange, shelf: undefined, clock: new VirtualClock() },
   });
 }
 
 export function message(routingKey: string, headers: FieldTable = noArguments): Routable {
-  return { routingKey, decodeHeaders: () => headers, decodeProperty: () => undefined };
+  return {
+    routingKey,
+    decodeHeaders: () => headers,
+    decodeProperty: () => undefined,
+    remember: () => undefined,
+  };
 }
 
 /** Names in order, to be compared. */

@@ -100,7 +100,12 @@ describe("a header", () => {
 
 describe("refused is an x-match", () => {
   const validate = (value: FieldValue) =>
-    typeNamed("headers").validateBinding!("", fields({ "x-match": value }), queue("q"));
+    typeNamed("headers").validateBinding!(
+      "",
+      fields({ "x-match": value }),
+      queue("q"),
+      noArguments,
+    );
 
   test.each([
     ["some", longstr("some"), 'value <<"some">>; expected all, any, all-with-x, or any-with-x'],

@@ -1,0 +1,59 @@
+/**
+ * The last messages of an exchange, kept for those who bind later.
+ *
+ * The store has the bytes, each message as a copy that nobody else holds; here are positions. Nothing of it outlives the
+ * process [RabbitMQ: recent history].
+ */
+
+import type { Holder, MessageStore } from "../store/message-store.ts";
+import { Fifo } from "./fifo.ts";
+
+export class RecentMessages implements Holder {
+  readonly kind = "shelf";
+  /** Never asked for, as nothing persists. */
+  readonly id = 0;
+  readonly persists = false;
+  /** The exchange's. */
+  readonly name: string;
+  readonly #lengthMax: number;
+  readonly #fifo = new Fifo();
+  readonly #store: MessageStore;
+
+  constructor(name: string, lengthMax: number, store: MessageStore) {
+    this.name = name;
+    this.#lengthMax = lengthMax;
+    this.#store = store;
+  }
+
+  get length(): number {
+    return this.#fifo.length;
+  }
+
+  /** Takes a message of which it is the holder, and lets go of the oldest when that is one too many. */
+  add(position: number): void {
+    this.#fifo.push(position, 0);
+    if (this.#fifo.length > this.#lengthMax) this.#releaseFirst();
+  }
+
+  /** The oldest first. Nothing may be added meanwhile. */
+  forEach(visit: (position: number) => void): void {
+    const fifo = this.#fifo;
+    for (let left = fifo.length; left > 0; left--) {
+      const { position } = fifo;
+      visit(position);
+      fifo.shift();
+      fifo.push(position, 0);
+    }
+  }
+
+  /** Lets go of everything: the exchange is gone. */
+  discard(): void {
+    while (this.#fifo.length > 0) this.#releaseFirst();
+  }
+
+  #releaseFirst(): void {
+    const { position } = this.#fifo;
+    this.#fifo.shift();
+    this.#store.release(position, this);
+  }
+}
