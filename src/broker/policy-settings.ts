@@ -7,7 +7,7 @@
  */
 
 import type { FieldTable } from "../amqp/field-table.ts";
-import type { Overflow, QueueSettings, QueueType } from "../queue/settings.ts";
+import type { DeadLetterStrategy, Overflow, QueueSettings, QueueType } from "../queue/settings.ts";
 import { erlangPairs, erlangTerm, type Json, sortedEntries } from "./erlang-term.ts";
 
 /** Settings by name, checked. */
@@ -65,6 +65,14 @@ function applyText(setting: "deadLetterExchange" | "deadLetterRoutingKey"): Appl
   };
 }
 
+function applyStrategy(
+  settings: QueueSettings,
+  value: DeadLetterStrategy,
+  isArgument: boolean,
+): void {
+  if (!isArgument) settings.deadLetterStrategy = value;
+}
+
 /** The policy of a quorum queue counts before its argument, and what it does not know is drop-head. */
 function applyOverflow(settings: QueueSettings, value: Overflow, isArgument: boolean): void {
   if (settings.type === "quorum")
@@ -104,6 +112,7 @@ const ruleTable: Readonly<Record<string, SettingRule>> = {
     isValid: isOneOf("at-most-once", "at-least-once"),
     refusal: "is not a valid dead letter strategy",
     unknownTo: classic,
+    apply: applyStrategy,
   },
   "delivery-limit": {
     isValid: isIntegerFrom(Number.NEGATIVE_INFINITY),

@@ -8,7 +8,6 @@
 import { AmqpError } from "../amqp/errors.ts";
 import type { FieldTable } from "../amqp/field-table.ts";
 import { messageBytes, writeMessage } from "../amqp/stored-message.ts";
-import { AssertionError } from "../assert.ts";
 import type { Clock } from "../clock.ts";
 import type { Destination } from "../exchange/exchange.ts";
 import { route, routeKeys } from "../exchange/route.ts";
@@ -16,12 +15,13 @@ import type { Log } from "../log.ts";
 import { ChannelCounts } from "../queue/counts.ts";
 import type { DeadLetterReason, Queue, QueueOwner } from "../queue/queue.ts";
 import { entryBits, REDELIVERED } from "../queue/ready.ts";
+import { settingsAdvice } from "../queue/settings.ts";
 import type { ReceiveRun, RecoveredRun } from "../store/journal-recovery.ts";
 import type { Holder, MessageStore } from "../store/message-store.ts";
 import type { Turn } from "../turn.ts";
 import type { Access } from "./access.ts";
 import type { Churn } from "./churn.ts";
-import { makeDeadLetter } from "./dead-letter.ts";
+import { DeadLetters } from "./dead-letters.ts";
 import {
   type EffectivePolicy,
   effectivePolicy,
@@ -31,7 +31,7 @@ import { type ExchangeRules, Exchanges } from "./exchanges.ts";
 import type { Counted, ObjectLimits, VirtualHostLimits } from "./limits.ts";
 import { queueIn } from "./names.ts";
 import type { PolicySubject } from "./policies.ts";
-import { Publication } from "./publication.ts";
+import type { Publication } from "./publication.ts";
 import { type QueueDeclaration, type QueueRules, Queues } from "./queues.ts";
 import { restoreEntry } from "./restore.ts";
 import { type Receiver, Shelves } from "./shelves.ts";
@@ -48,18 +48,8 @@ export interface VirtualHostContext {
   readonly policies: PolicyRegistries;
 }
 
-/** A message that a queue has dropped and that still has to be published elsewhere. */
-interface PendingDeath {
-  readonly queue: Queue;
-  readonly position: number;
-  readonly reason: DeadLetterReason;
-}
-
 /** A message's label in the store is the bits of its entry and, above these, its priority. */
 const LABEL_PRIORITY = 2 ** 32;
-
-/** Dead letters that follow from each other in one turn: a circle of full queues could go on for ever. */
-const DEATHS_AT_ONCE_MAX = 1000;
 
 export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Counted {
   readonly name: string;
@@ -70,25 +60,19 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
   readonly clock: Clock;
   properties: VirtualHostProperties = noProperties;
   readonly #log: Log;
-  readonly #turn: Turn;
   readonly #objectLimits: ObjectLimits;
   readonly #churn: Churn;
   /** What channels have counted that are closed now. */
   readonly closedChannels = new ChannelCounts();
   readonly #policies: PolicyRegistries;
-  #stopped = false;
-  readonly #deadLetter = new Publication();
-  readonly #pendingDeaths: PendingDeath[] = [];
-  #publishingDeaths = false;
+  readonly #deadLetters: DeadLetters;
   #recorder: TopologyRecorder = forgetful;
-  readonly #reportedCycles = new WeakSet<Queue>();
 
   constructor(name: string, context: VirtualHostContext) {
     this.name = name;
     this.store = context.store;
     this.clock = context.clock;
     this.#log = context.log;
-    this.#turn = context.turn;
     this.#objectLimits = context.objectLimits;
     this.#churn = context.churn;
     this.#policies = context.policies;
@@ -104,6 +88,12 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     );
     this.shelves = new Shelves(this, context.log, context.turn);
     this.exchanges = new Exchanges(name, (queue) => this.queues.reach(queue), recorder, this);
+    this.#deadLetters = new DeadLetters({
+      ...{ vhost: name, store: context.store, clock: context.clock },
+      ...{ log: context.log, turn: context.turn },
+      findExchange: (exchange) => this.exchanges.find(exchange),
+      enqueue: (publication, queues) => this.enqueue(publication, queues),
+    });
   }
 
   get limits(): VirtualHostLimits {
@@ -220,7 +210,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
 
   /** Nothing happens here by itself any more. */
   stop(): void {
-    this.#stopped = true;
+    this.#deadLetters.stop();
     for (const queue of this.queues.all()) queue.stop();
     for (const shelf of this.shelves.delayed()) shelf.stop();
   }
@@ -231,6 +221,8 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     if (created) {
       this.#churn.queueCreated++;
       this.exchanges.generation++;
+      const advice = settingsAdvice(queue.settings, queueIn(this.name, queue.name));
+      if (advice !== undefined) this.#log.warn({ vhost: this.name, queue: queue.name }, advice);
     }
     return queue;
   }
@@ -275,6 +267,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     this.queues.remove(queue, ofItself);
     this.exchanges.forget(queue);
     queue.delete();
+    this.#deadLetters.forget(queue);
     return readyCount;
   }
 
@@ -389,88 +382,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     if (accepting.length > 0) this.#append(publication, accepting);
   }
 
-  /**
-   * One dead letter may push the next one out of a full queue: they are published one after the other, each before its
-   * queue lets go of it, and never one within another. What one sets off beyond a limit follows in the next turn.
-   */
   deadLetter(queue: Queue, position: number, reason: DeadLetterReason): void {
-    if (!this.#publishingDeaths && this.#pendingDeaths.length === 0) {
-      this.#publishingDeaths = true;
-      this.#tryPublishDeath({ queue, position, reason });
-      this.#publishingDeaths = false;
-      this.#publishPendingDeaths();
-      return;
-    }
-    this.#pendingDeaths.push({ queue, position, reason });
-  }
-
-  #publishPendingDeaths(): void {
-    const pending = this.#pendingDeaths;
-    if (pending.length === 0 || this.#stopped) return;
-    this.#publishingDeaths = true;
-    let published = 0;
-    // The list grows while it is worked through.
-    while (published < pending.length && published < DEATHS_AT_ONCE_MAX) {
-      this.#tryPublishDeath(pending[published++]!);
-    }
-    pending.splice(0, published);
-    this.#publishingDeaths = false;
-    if (pending.length > 0) this.clock.setTimer(0, () => this.#publishPendingDeaths());
-  }
-
-  /**
-   * The copy and the end of the original go into one flush. A dead letter that cannot be made is lost, and said so:
-   * nothing else may suffer from it.
-   */
-  #tryPublishDeath(death: PendingDeath): void {
-    const { queue, position } = death;
-    this.#turn.undivided(() => {
-      try {
-        this.#publishDeath(death);
-      } catch (error) {
-        if (error instanceof AssertionError) throw error;
-        this.#log.error(
-          { vhost: this.name, queue: queue.name, error },
-          "a dead letter could not be published",
-        );
-      }
-      this.store.release(position, queue);
-    });
-  }
-
-  #publishDeath({ queue, position, reason }: PendingDeath): void {
-    const exchange = this.exchanges.find(queue.settings.deadLetterExchange ?? "");
-    if (exchange === undefined) return;
-    const death = makeDeadLetter(queue, position, reason, this.clock.now());
-    const publication = this.#deadLetter;
-    publication.load(death.source);
-    publication.hasDeaths = true;
-    publication.hiddenKeys = death.hiddenKeys;
-    publication.exchange = exchange;
-    publication.routingKey = death.routingKeys[0]!;
-    const find = (name: string) => this.exchanges.find(name);
-    const targets = routeKeys(
-      exchange,
-      death.routingKeys,
-      publication,
-      find,
-    ) as readonly Receiver[];
-    const cycling = targets.filter(
-      (target) => target.kind === "queue" && death.cycles(target.name),
-    );
-    if (cycling.length > 0) this.#reportCycle(queue, cycling);
-    const open =
-      cycling.length === 0 ? targets : targets.filter((target) => !cycling.includes(target));
-    this.enqueue(publication, open);
-  }
-
-  /** Once for each queue: a cycle drops every message that it is fed. */
-  #reportCycle(queue: Queue, cycling: readonly Receiver[]): void {
-    if (this.#reportedCycles.has(queue)) return;
-    this.#reportedCycles.add(queue);
-    this.#log.warn(
-      { vhost: this.name, queue: queue.name, queues: cycling.map((target) => target.name) },
-      "Message dropped: it would go round in a dead-letter cycle in which nobody rejected it. Said once for this queue",
-    );
+    this.#deadLetters.publish(queue, position, reason);
   }
 }

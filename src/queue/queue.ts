@@ -72,6 +72,9 @@ export class Queue implements Holder {
 
   /** Delivered and not settled. */
   unackedCount = 0;
+  /** Dead letters that wait for a queue to take them: they count for what the queue may hold. */
+  heldDeaths = 0;
+  heldDeathBytes = 0;
   /** Messages that have come in, since the queue was declared. */
   enqueuedCount = 0;
   deleted = false;
@@ -147,11 +150,19 @@ export class Queue implements Holder {
     message.open(place, place.offset);
   }
 
+  /** The size of the body of a message of this queue. */
+  bodyBytesAt(position: number): number {
+    this.open(position, message);
+    return message.bodyBytes;
+  }
+
   /** Whether one more message would be too many for a queue that refuses what is too many. */
   refuses(bodyBytes: number): boolean {
     const { overflow, lengthMax, bodyBytesMax } = this.settings;
     if (overflow === "drop-head") return false;
-    return this.#ready.length + 1 > lengthMax || this.#ready.bodyBytes + bodyBytes > bodyBytesMax;
+    const length = this.#ready.length + this.heldDeaths;
+    const bytes = this.#ready.bodyBytes + this.heldDeathBytes;
+    return length + 1 > lengthMax || bytes + bodyBytes > bodyBytesMax;
   }
 
   /**

@@ -11,6 +11,7 @@ import type { FieldTable, FieldValue } from "../amqp/field-table.ts";
 import { typeName, valueText } from "../amqp/type-names.ts";
 
 export type Overflow = "drop-head" | "reject-publish" | "reject-publish-dlx";
+export type DeadLetterStrategy = "at-most-once" | "at-least-once";
 export const queueTypes = ["classic", "quorum"] as const;
 export type QueueType = (typeof queueTypes)[number];
 
@@ -27,6 +28,8 @@ export interface QueueSettings {
   priorityMax: number;
   deadLetterExchange: string | undefined;
   deadLetterRoutingKey: string | undefined;
+  /** What is asked for; `losesNoDeadLetters` says whether it can be had. */
+  deadLetterStrategy: DeadLetterStrategy;
   singleActiveConsumer: boolean;
   /** How often a message of a quorum queue may come back; infinity is without limit. */
   deliveryLimit: number;
@@ -193,6 +196,9 @@ const ruleTable: Readonly<Record<string, ArgumentRule>> = {
   },
   "x-dead-letter-strategy": {
     check: checkOneOf(["at-most-once", "at-least-once"], () => "invalid_dlx_strategy"),
+    apply: (settings, value) => {
+      settings.deadLetterStrategy = text(value) as DeadLetterStrategy;
+    },
     types: quorum,
   },
   "x-max-priority": {
@@ -276,6 +282,7 @@ export function queueSettings(
     priorityMax: 0,
     deadLetterExchange: undefined,
     deadLetterRoutingKey: undefined,
+    deadLetterStrategy: "at-most-once",
     singleActiveConsumer: false,
     deliveryLimit: DELIVERY_LIMIT,
     consumerTimeoutMs: undefined,
@@ -300,6 +307,26 @@ export function queueSettings(
   if (settings.type === "quorum" && settings.overflow === "reject-publish-dlx")
     settings.overflow = "drop-head";
   return settings;
+}
+
+/** Whether a dead letter is held until somebody takes it. A queue that drops what is too much would not be bounded by that. */
+export function losesNoDeadLetters(settings: QueueSettings): boolean {
+  const { type, deadLetterStrategy, overflow, deadLetterExchange } = settings;
+  return (
+    type === "quorum" &&
+    deadLetterStrategy === "at-least-once" &&
+    overflow === "reject-publish" &&
+    deadLetterExchange !== undefined
+  );
+}
+
+/** What somebody should hear who has asked for something that these settings do not give; RabbitMQ's words. */
+export function settingsAdvice(settings: QueueSettings, queue: string): string | undefined {
+  if (settings.deadLetterStrategy !== "at-least-once" || losesNoDeadLetters(settings))
+    return undefined;
+  return settings.deadLetterExchange === undefined
+    ? `Disabling dead-lettering for ${queue} despite configured dead-letter-strategy 'at-least-once' because dead-letter-exchange is not configured.`
+    : `Falling back to dead-letter-strategy at-most-once for ${queue} because configured dead-letter-strategy at-least-once is incompatible with effective overflow strategy ${settings.overflow}. To enable dead-letter-strategy at-least-once, set overflow strategy to reject-publish.`;
 }
 
 function invalidArgument(name: string, queue: string, wrong: string): AmqpError {

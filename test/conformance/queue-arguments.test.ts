@@ -1,10 +1,10 @@
 /**
  * Arguments of queues that change nothing on one node, or nothing any more, and how they are checked.
- * Reference rows Q28 to Q32, and Q12 and Q21.
+ * Reference rows Q22 and Q28 to Q32, and Q12 and Q21.
  */
 import { describe, expect, test } from "vitest";
 import { isOldRabbitMQ, openChannel, openConfirmChannel, refused, unique } from "./harness.ts";
-import { drain, get, newQueue, send, texts } from "./messaging.ts";
+import { deadLetterQueue, drain, get, newQueue, path, send, text, texts } from "./messaging.ts";
 
 type Arguments = Record<string, unknown>;
 
@@ -156,4 +156,39 @@ test("Q21 a dead letter exchange of a name too long for any may be given, and ta
   await send(channel, queue, "1", "2");
   channel.reject(await get(channel, queue), false);
   expect(texts(await drain(channel, queue))).toEqual(["2"]);
+});
+
+describe("Q22 with x-dead-letter-strategy", () => {
+  test.each(["at-most-once", "at-least-once"])(
+    "%s dead letters arrive, and are told why",
+    async (strategy) => {
+      const channel = await openConfirmChannel();
+      const { exchange, deadLetters } = await deadLetterQueue(channel);
+      const args = {
+        "x-dead-letter-strategy": strategy,
+        "x-dead-letter-exchange": exchange,
+        "x-overflow": "reject-publish",
+      };
+      const queue = await newQueue(channel, ofType("quorum", args));
+      await send(channel, queue, "1", "2");
+      for (let message = 0; message < 2; message++)
+        channel.reject(await get(channel, queue), false);
+      for (const body of ["1", "2"]) {
+        const letter = await deadLetters.next();
+        expect([text(letter), path(letter)]).toEqual([body, [`${queue} rejected 1`]]);
+      }
+    },
+  );
+
+  test("at-least-once a queue may be declared that cannot have it", async () => {
+    await expectAccepted(ofType("quorum", { "x-dead-letter-strategy": "at-least-once" }));
+  });
+
+  test.each<[unknown, string]>([
+    ["once", ": invalid_dlx_strategy"],
+    [1, ": {unacceptable_type,byte}"],
+  ])("%j it is refused", async (strategy, text) => {
+    const args = ofType("quorum", { "x-dead-letter-strategy": strategy });
+    expect(await refusal(args, "x-dead-letter-strategy")).toBe(text);
+  });
 });
