@@ -2,8 +2,8 @@
  * Policies: settings for all queues and exchanges whose names match a pattern. A broker has two registries of them, one of
  * policies and one of operator policies, which bound what the others ask for.
  *
- * Of each registry one policy applies to a queue or an exchange, that with the highest priority; among equals the one that
- * was set first. A change counts at once for what exists. Refusals are in RabbitMQ's words.
+ * Of each registry one policy applies to a queue or an exchange, that with the highest priority; among equals the one whose
+ * name comes first. A change counts at once for what exists. Refusals are in RabbitMQ's words.
  */
 
 import type { QueueType } from "../queue/settings.ts";
@@ -71,7 +71,7 @@ export interface PoliciesContext {
 export class Policies {
   readonly #kind: PolicyKind;
   readonly #context: PoliciesContext;
-  /** By virtual host, the highest priority first. */
+  /** By virtual host, in the order in which they are asked. */
   readonly #byVhost = new Map<string, KeptPolicy[]>();
 
   constructor(kind: PolicyKind, context: PoliciesContext) {
@@ -116,7 +116,7 @@ export class Policies {
     return this.#find(vhost, name);
   }
 
-  /** Those of a virtual host, or of all; in each the highest priority first. */
+  /** Those of a virtual host, or of all; in each the one first that counts before others. */
   *all(vhost?: string): Iterable<Policy> {
     if (vhost !== undefined) yield* this.#byVhost.get(vhost) ?? [];
     else for (const policies of this.#byVhost.values()) yield* policies;
@@ -150,7 +150,9 @@ export class Policies {
     const { vhost, name, priority } = policy;
     const policies = this.#byVhost.get(vhost) ?? [];
     const others = policies.filter((other) => other.name !== name);
-    const after = others.findIndex((other) => other.priority < priority);
+    const after = others.findIndex(
+      (other) => other.priority < priority || (other.priority === priority && other.name > name),
+    );
     others.splice(after < 0 ? others.length : after, 0, policy);
     this.#byVhost.set(vhost, others);
   }

@@ -51,7 +51,7 @@ function refusal(spec: object, ofOperator = false): string {
   }
 }
 
-test("V6 the highest priority applies, and among equals the one that was set first", () => {
+test("V6 the highest priority applies, and among equals the first by name", () => {
   const bench = new Bench();
   const names: [string, number][] = [
     ["b", 2],
@@ -62,9 +62,9 @@ test("V6 the highest priority applies, and among equals the one that was set fir
   ];
   for (const [name, priority] of names) bench.set(name, priority);
   expect([...bench.policies.all("/")].map(({ name }) => name)).toEqual(
-    ["top", "b", "a", "c", "low"], // as they would apply one after the other
+    ["top", "a", "b", "c", "low"], // as they would apply one after the other
   );
-  for (const expected of ["top", "b", "a", "c", "low"]) {
+  for (const expected of ["top", "a", "b", "c", "low"]) {
     expect(bench.applied(classic)).toBe(expected);
     bench.policies.clear("/", expected);
   }

@@ -76,6 +76,19 @@ test("V6 a policy counts for queues that are declared later, and for no name tha
   }
 });
 
+test("V6 a policy counts for exclusive queues that the server has named", async () => {
+  const vhost = await newVirtualHost();
+  const definition = { "max-length": 3 };
+  await (await administration()).setPolicy("policies", vhost, "amq.p", {
+    pattern: "^amq[.]gen-",
+    definition,
+  });
+  const { connection } = await connect({ vhost });
+  const channel = await connection.createConfirmChannel();
+  const { queue } = await channel.assertQueue("", { exclusive: true });
+  expect(await numberOfTen(channel, queue)).toBe(3);
+});
+
 test("V6 a queue under a policy is declared again with its own arguments alone", async () => {
   const channel = await openConfirmChannel();
   const queue = await newQueue(channel, { "x-max-length": 5 });
