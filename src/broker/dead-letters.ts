@@ -125,7 +125,10 @@ export class DeadLetters {
   /** Whether every queue that it is for has taken it, and there is one. */
   #publish({ queue, position, reason }: Death): boolean {
     const { findExchange, clock, enqueue } = this.#context;
-    const exchange = findExchange(queue.settings.deadLetterExchange ?? "");
+    const { deadLetterExchange } = queue.settings;
+    // A policy may have taken it away since the message was dropped.
+    if (deadLetterExchange === undefined) return false;
+    const exchange = findExchange(deadLetterExchange);
     if (exchange === undefined) return false;
     const death = makeDeadLetter(queue, position, reason, clock.now());
     const publication = this.#publication;

@@ -219,16 +219,20 @@ export class Queues {
     return this.#rules.policyFor({ kind: "queue", name, type: settings.type });
   }
 
-  /** Policies are not what they were: queues go by what applies to them now. */
-  policiesChanged(): void {
+  /** Policies are not what they were: queues go by what applies to them now. Those for which that is something else. */
+  policiesChanged(): Queue[] {
+    const changed: Queue[] = [];
     for (const queue of [...this.#byName.values()]) {
       const of = queueIn(this.#vhost, queue.name);
       // What is not valid any more was ignored when the queue came back.
       const ofArguments = queueSettings(queue.arguments, of, () => undefined);
       const { definition } = this.policyOf(queue);
       const settings = settingsUnderPolicy(ofArguments, queue.arguments, definition);
-      if (!isSame(settings, queue.settings)) queue.apply(settings);
+      if (isSame(settings, queue.settings)) continue;
+      queue.apply(settings);
+      changed.push(queue);
     }
+    return changed;
   }
 
   /** An id for whoever holds messages as a queue does. */

@@ -136,7 +136,12 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
   /** What exists goes by the policies as they are now. */
   policiesChanged(): void {
     this.exchanges.policiesChanged();
-    this.queues.policiesChanged();
+    for (const queue of this.queues.policiesChanged()) this.#advise(queue);
+  }
+
+  #advise(queue: Queue): void {
+    const advice = settingsAdvice(queue.settings, queueIn(this.name, queue.name));
+    if (advice !== undefined) this.#log.warn({ vhost: this.name, queue: queue.name }, advice);
   }
 
   /** From now on changes of what is durable are told. */
@@ -221,8 +226,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     if (created) {
       this.#churn.queueCreated++;
       this.exchanges.generation++;
-      const advice = settingsAdvice(queue.settings, queueIn(this.name, queue.name));
-      if (advice !== undefined) this.#log.warn({ vhost: this.name, queue: queue.name }, advice);
+      this.#advise(queue);
     }
     return queue;
   }

@@ -23,7 +23,7 @@ async function start() {
   const connection = await connect(broker.url, { noDelay: true });
   connection.on("error", () => undefined);
   onTestFinished(() => connection.close().catch(() => undefined));
-  return { clock, warnings, channel: await connection.createConfirmChannel() };
+  return { broker, clock, warnings, channel: await connection.createConfirmChannel() };
 }
 
 /** Whether the queue took it. */
@@ -145,4 +145,28 @@ test("Q22 without a dead letter exchange the strategy is none, and the log says 
   expect(warnings).toEqual([
     "Disabling dead-lettering for queue 'q' in vhost '/' despite configured dead-letter-strategy 'at-least-once' because dead-letter-exchange is not configured.",
   ]);
+});
+
+test("Q22 V6 a policy can ask that no dead letter is lost, and what waits is lost when it asks no more", async () => {
+  const { broker, clock, warnings, channel } = await start();
+  await channel.assertQueue("q", { arguments: { "x-queue-type": "quorum" } });
+  const strategy = { "dead-letter-strategy": "at-least-once", "dead-letter-exchange": "dlx" };
+  const set = (definition: Record<string, string>): void =>
+    void broker.policies.set("/", "p", { pattern: "^q$", definition });
+  set(strategy);
+  expect(warnings).toEqual([expect.stringContaining("Falling back to dead-letter-strategy")]);
+  set({ ...strategy, overflow: "reject-publish" });
+  expect(warnings).toHaveLength(1);
+  await kill(channel, "q", "kept");
+  await channel.assertExchange("dlx", "fanout");
+  await channel.assertQueue("dead");
+  await channel.bindQueue("dead", "dlx", "");
+  clock.advance("1s");
+  expect(await drain(channel, "dead")).toEqual(["kept"]);
+  await channel.deleteExchange("dlx");
+  await kill(channel, "q", "lost");
+  broker.policies.clear("/", "p");
+  clock.advance("5s");
+  // It does not come back by the default exchange, either.
+  expect([await drain(channel, "q"), await drain(channel, "dead")]).toEqual([[], []]);
 });
