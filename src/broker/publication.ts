@@ -28,6 +28,8 @@ export class Publication implements Routable, Envelope {
   ttlMs = -1;
   hasDeaths = false;
   hiddenKeys: Buffer | undefined = undefined;
+  /** What makes it a duplicate, where a queue has asked. */
+  deduplicationKey: string | undefined = undefined;
   /** Shelves that want a copy, found while it was routed. */
   remembering: Shelf[] = [];
 
@@ -35,6 +37,7 @@ export class Publication implements Routable, Envelope {
   load(source: MessageSource): void {
     this.source = source;
     this.hiddenKeys = undefined;
+    this.deduplicationKey = undefined;
     if (this.remembering.length > 0) this.remembering = [];
     const { properties } = this;
     properties.scan(source.headerBuffer, source.headerStart, source.headerEnd);

@@ -9,6 +9,7 @@ import { AmqpError } from "../amqp/errors.ts";
 import type { FieldTable } from "../amqp/field-table.ts";
 import { messageBytes, writeMessage } from "../amqp/stored-message.ts";
 import type { Clock } from "../clock.ts";
+import { deduplicationKey } from "../exchange/deduplication-key.ts";
 import type { Destination } from "../exchange/exchange.ts";
 import { route, routeKeys } from "../exchange/route.ts";
 import type { Log } from "../log.ts";
@@ -317,18 +318,29 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     if (remembering.length > 0) this.shelves.remember(publication);
     let refusing = 0;
     let waiting = 0;
+    let unique = 0;
     for (const receiver of receivers) {
       if (receiver.kind === "shelf") waiting++;
       else if (receiver.refuses(bodyBytes)) refusing++;
+      else if (receiver.unique !== undefined) unique++;
     }
-    const queues =
-      waiting === 0 ? (receivers as readonly Queue[]) : this.#delay(publication, receivers);
+    let queues = receivers as readonly Queue[];
+    if (waiting > 0) queues = this.#delay(publication, receivers);
+    if (unique > 0) queues = this.#withoutDuplicates(publication, queues);
     if (refusing > 0) {
       this.#enqueueWhereAccepted(publication, queues);
       return false;
     }
     if (queues.length > 0) this.#append(publication, queues);
     return true;
+  }
+
+  /** Those of the queues in which there is no other message with the same key; a full one refuses it anyhow. */
+  #withoutDuplicates(publication: Publication, queues: readonly Queue[]): readonly Queue[] {
+    const { bodyBytes } = publication;
+    const key = deduplicationKey(publication.decodeHeaders());
+    publication.deduplicationKey = key;
+    return queues.filter((queue) => !queue.unique?.has(key) || queue.refuses(bodyBytes));
   }
 
   /** Puts a message where it has to wait; returns the queues that get it at once. */
@@ -345,7 +357,10 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     const position = this.#store(publication, queues);
     const bits = entryBits(publication.bodyBytes, publication.entryFlags);
     const { priority } = publication.properties;
-    for (const queue of queues) queue.enqueue(position, bits, priority);
+    for (const queue of queues) {
+      queue.unique?.add(position, publication.deduplicationKey);
+      queue.enqueue(position, bits, priority);
+    }
   }
 
   #store(publication: Publication, holders: readonly Queue[]): number {

@@ -16,6 +16,7 @@ import { QuorumReady } from "./quorum-ready.ts";
 import { EXPIRES, PERSISTENT, REDELIVERED, Ready, type ReadyMessages } from "./ready.ts";
 import type { QueueSettings } from "./settings.ts";
 import { TimesToLive } from "./times-to-live.ts";
+import { UniqueMessages } from "./unique-messages.ts";
 
 export type DeadLetterReason = "rejected" | "expired" | "maxlen" | "delivery_limit";
 
@@ -69,6 +70,8 @@ export class Queue implements Holder {
   /** Of a quorum queue. */
   readonly #deliveryCounts: DeliveryCounts | undefined;
   readonly #consumers: Consumers;
+  /** Of a queue that lets no duplicates in. */
+  readonly unique: UniqueMessages | undefined;
 
   /** Delivered and not settled. */
   unackedCount = 0;
@@ -97,6 +100,7 @@ export class Queue implements Holder {
     this.#clock = context.clock;
     this.#owner = context.owner;
     this.#ready = this.isQuorum ? new QuorumReady() : new Ready(spec.settings.priorityMax);
+    this.unique = spec.settings.deduplicates ? new UniqueMessages() : undefined;
     this.#deliveryCounts = this.isQuorum ? new DeliveryCounts() : undefined;
     this.#consumers = new Consumers(spec.settings.singleActiveConsumer, this.isQuorum);
     this.#usedAtMs = context.clock.now();
@@ -267,8 +271,13 @@ export class Queue implements Holder {
   }
 
   #release(position: number): void {
-    this.#deliveryCounts?.forget(position);
+    this.#forget(position);
     this.#store.release(position, this);
+  }
+
+  #forget(position: number): void {
+    this.#deliveryCounts?.forget(position);
+    this.unique?.forget(position);
   }
 
   /** A delivered message is acknowledged. */
@@ -377,7 +386,7 @@ export class Queue implements Holder {
       this.#release(position);
       return;
     }
-    this.#deliveryCounts?.forget(position);
+    this.#forget(position);
     this.#owner.deadLetter(this, position, reason);
   }
 

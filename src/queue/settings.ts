@@ -35,6 +35,8 @@ export interface QueueSettings {
   deliveryLimit: number;
   /** How long a delivery may stay unsettled; undefined leaves it to the broker's setting. */
   consumerTimeoutMs: number | undefined;
+  /** Whether a message is kept out while another with the same deduplication header is in the queue. */
+  deduplicates: boolean;
 }
 
 interface ArgumentRule {
@@ -229,6 +231,12 @@ const ruleTable: Readonly<Record<string, ArgumentRule>> = {
     },
     isFree: true,
   },
+  "x-message-deduplication": {
+    apply: (settings, value) => {
+      settings.deduplicates = value.type === "t" ? value.value : value.type !== "V";
+    },
+    isFree: true,
+  },
   "x-queue-mode": {
     check: checkOneOf(["default", "lazy"], (mode) => `"unsupported queue mode '${mode}'"`),
     types: classic,
@@ -286,6 +294,7 @@ export function queueSettings(
     singleActiveConsumer: false,
     deliveryLimit: DELIVERY_LIMIT,
     consumerTimeoutMs: undefined,
+    deduplicates: false,
   };
   // The type comes first: it says which of the others count.
   for (const [name, rule] of rules) {

@@ -50,6 +50,7 @@ test("without arguments a queue is classic and has no limits", () => {
     singleActiveConsumer: false,
     deliveryLimit: 20,
     consumerTimeoutMs: undefined,
+    deduplicates: false,
   });
 });
 
@@ -66,6 +67,7 @@ test("every argument comes to a setting", () => {
     "x-dead-letter-routing-key": longstr("dead"),
     "x-single-active-consumer": bool(true),
     "x-consumer-timeout": int(90_000),
+    "x-message-deduplication": bool(true),
   });
   expect(all).toEqual({
     type: "classic",
@@ -81,6 +83,7 @@ test("every argument comes to a setting", () => {
     singleActiveConsumer: true,
     deliveryLimit: 20,
     consumerTimeoutMs: 90_000,
+    deduplicates: true,
   });
 });
 
