@@ -19,6 +19,8 @@ export class Turn {
   #sockets: TurnTask[] = [];
   #scheduled = false;
   #flushing = false;
+  /** Why a store could not flush: then nobody knows what the disk holds, and nothing is said to anybody any more. */
+  #failure: { readonly error: unknown } | undefined;
   /** How many acts are under way that may not be divided, one within the other. */
   #undivided = 0;
   readonly #schedule: TurnSchedule;
@@ -52,13 +54,17 @@ export class Turn {
   }
 
   #wake(): void {
-    if (this.#scheduled) return;
+    if (this.#scheduled || this.#failure !== undefined) return;
     this.#scheduled = true;
     this.#schedule(this.#run);
   }
 
-  /** Ends the turn now. What a store's task adds still belongs to this turn; what a socket's task adds to the next. */
+  /**
+   * Ends the turn now. What a store's task adds still belongs to this turn; what a socket's task adds to the next. Throws
+   * what a store throws that cannot flush, also when that was before the turn's end: no turn ends after that.
+   */
   run(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
     try {
       this.flushStores();
       const sockets = this.#sockets;
@@ -81,6 +87,10 @@ export class Turn {
     // The list grows while it is worked through: a confirm asks its store to tell it when it has flushed.
     try {
       for (const task of this.#stores) task.endTurn();
+    } catch (error) {
+      this.#failure = { error };
+      this.#sockets = [];
+      throw error;
     } finally {
       this.#stores = [];
       this.#flushing = false;

@@ -109,3 +109,33 @@ test("by default it ends after the input that is waiting has been read", async (
   expect(order).toHaveLength(4);
   expect([order[0], order[3]]).toEqual(["now", "end of turn"]);
 });
+
+describe("when a store cannot flush", () => {
+  function broken(host: Host): void {
+    host.turn.flushSocket(host.task("socket"));
+    host.turn.flushStore({
+      endTurn: () => {
+        throw new Error("EIO");
+      },
+    });
+  }
+
+  test("the turn's end throws, and no socket says what may not be true, then or later", () => {
+    const host = new Host();
+    broken(host);
+    expect(() => host.end()).toThrow("EIO");
+    host.turn.flushSocket(host.task("later"));
+    host.turn.flushStore(host.task("store"));
+    expect([host.ends, host.done]).toEqual([[], []]);
+    expect(() => host.turn.run()).toThrow("EIO");
+    expect(host.done).toEqual([]);
+  });
+
+  test("before the turn's end, that throws as well, whoever has caught it on the way", () => {
+    const host = new Host();
+    broken(host);
+    expect(() => host.turn.flushStores()).toThrow("EIO");
+    expect(() => host.end()).toThrow("EIO");
+    expect(host.done).toEqual([]);
+  });
+});

@@ -31,6 +31,8 @@ const ANSWERS_MAX = 1000;
 /** What the default exchange is called here. */
 const DEFAULT_EXCHANGE = "amq.default";
 
+function nothing(): void {}
+
 class Rule {
   readonly #pattern: Pattern;
   readonly #answers = new Map<string, boolean>();
@@ -86,19 +88,21 @@ export class Access {
     for (const [exchange, { given }] of this.#topics) yield [exchange, given];
   }
 
-  /** Throws INVALID. */
-  grant({ configure, write, read }: PermissionTriple): void {
+  /** Throws INVALID. `keep` is called before the change counts, and prevents it by throwing. */
+  grant({ configure, write, read }: PermissionTriple, keep: () => void = nothing): void {
     const rules = {
       configure: new Rule(configure),
       write: new Rule(write),
       read: new Rule(read),
     };
+    keep();
     this.#granted = { given: { configure, write, read }, rules };
   }
 
-  /** Throws INVALID. */
-  grantTopic(exchange: string, { write, read }: TopicPermission): void {
+  /** Throws INVALID. `keep` as for `grant`. */
+  grantTopic(exchange: string, { write, read }: TopicPermission, keep: () => void = nothing): void {
     const rules = { write: new Rule(this.#expand(write)), read: new Rule(this.#expand(read)) };
+    keep();
     this.#topics.set(exchange, { given: { write, read }, rules });
   }
 

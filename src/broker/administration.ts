@@ -2,12 +2,19 @@
  * What is common to the registries of users, permissions, policies and virtual hosts: how they refuse, and how their changes are
  * written down.
  *
- * A change counts for clients at once and is on the disk when the turn ends.
+ * A change is written before it is made, and refused when the disk does not take it. It counts for clients at once and is
+ * safe when the turn ends.
  */
 
 import type { Json } from "./erlang-term.ts";
 
-export type AdministrationErrorCode = "NOT_FOUND" | "ALREADY_EXISTS" | "INVALID" | "PROTECTED";
+/** `UNAVAILABLE`: it cannot be kept now, because the disk does not take it. */
+export type AdministrationErrorCode =
+  | "NOT_FOUND"
+  | "ALREADY_EXISTS"
+  | "INVALID"
+  | "PROTECTED"
+  | "UNAVAILABLE";
 
 /** A request of an administrator that cannot be met; the message says which and why. */
 export class AdministrationError extends Error {
@@ -85,6 +92,7 @@ export type PolicyKind = "policy" | "operator-policy";
 
 type Limits = Readonly<Record<string, number>>;
 
+/** To be called before a change is made. Throws UNAVAILABLE when it cannot be kept: then it must not be made. */
 export type RecordAdministration = (entry: AdministrationEntry) => void;
 
 /** A name of a user or virtual host goes over the wire as a shortstr. */

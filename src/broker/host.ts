@@ -3,12 +3,11 @@
  * log, its settings, and what of them is on disk.
  */
 
-import { randomBytes, randomInt } from "node:crypto";
+import { randomInt } from "node:crypto";
 import { AmqpError } from "../amqp/errors.ts";
 import type { Clock, Timer } from "../clock.ts";
 import type { Settings } from "../config.ts";
 import type { Log } from "../log.ts";
-import type { Damage } from "../store/block-reader.ts";
 import type { Disk } from "../store/disk.ts";
 import { DurableStore } from "../store/durable-store.ts";
 import { EntryLog } from "../store/entry-log.ts";
@@ -19,10 +18,12 @@ import { MemoryBudget } from "../store/memory-budget.ts";
 import { MemoryStore } from "../store/memory-store.ts";
 import type { MessageStore } from "../store/message-store.ts";
 import { Turn } from "../turn.ts";
-import type { AdministrationEntry } from "./administration.ts";
+import { type AdministrationEntry, AdministrationError } from "./administration.ts";
 import { Alarm } from "./alarm.ts";
 import { Churn } from "./churn.ts";
 import { Connections } from "./connections.ts";
+import { reportDamage, reportLoss } from "./damage-report.ts";
+import { DiskWatch } from "./disk-watch.ts";
 import { ObjectLimits } from "./limits.ts";
 import { limitsComponent, operatorPolicyComponent } from "./parameter-components.ts";
 import { GlobalParameters, Parameters } from "./parameters.ts";
@@ -43,19 +44,14 @@ export interface HostContext {
   readonly disk: Disk | undefined;
 }
 
-/** How long a disk that cannot be written is left alone before the next try. */
-const WRITE_RETRY_MS = 1000;
-/** How often the disk's free space is looked at. */
-const SPACE_CHECK_MS = 1000;
 /** How often it is looked whether consumers take too long [RabbitMQ: channel_tick_interval]. */
 const CONSUMER_CHECK_MS = 60_000;
 /** How often a long recovery says how far it is. */
 const PROGRESS_MS = 2000;
 /** Between two segments that are verified after a restart: each costs some milliseconds. */
 const VERIFY_PAUSE_MS = 200;
-/** A file that is given up when the disk is full, so that what consumers settle can still be noted, and frees files. */
-const RESERVE_NAME = "reserve";
-const RESERVE_BYTES = 4 * 1024 * 1024;
+/** After one that could not be read. */
+const VERIFY_RETRY_MS = 60_000;
 /** As the only node of a cluster is called. */
 export const NODE_NAME = "rabbit@localhost";
 
@@ -68,6 +64,11 @@ function journalOf(vhost: string): string {
 
 function transientMessagesOf(vhost: string): string {
   return `transient messages of ${vhost}`;
+}
+
+/** Of a change that cannot be kept. */
+function refusal(error: unknown): string {
+  return `the disk does not take the change: ${(error as Error).message}`;
 }
 
 function journalFolder(vhost: string): string {
@@ -94,13 +95,8 @@ export class Host {
   readonly #objectLimits: ObjectLimits;
   readonly #journals = new Map<string, Journal>();
   readonly #topology: EntryLog<LogEntry> | undefined;
-  /** What cannot be written now. */
-  readonly #unwritable = new Set<string>();
-  #lowOnSpace = false;
-  #hasReserve = false;
-  #spaceTimer: Timer | undefined;
+  readonly #diskWatch: DiskWatch | undefined;
   #verifyTimer: Timer | undefined;
-  #retryTimer: Timer | undefined;
   #consumerTimer: Timer | undefined;
   /** The memory that messages may take, and what is kept about them. */
   readonly memory: MemoryBudget;
@@ -115,8 +111,9 @@ export class Host {
     this.memory = new MemoryBudget(settings.memoryLimit);
     if (disk !== undefined) {
       this.#topology = new EntryLog(disk, turn, "topology", () => this.#entries());
+      this.#diskWatch = this.#watchDisk(disk);
     }
-    const record = (entry: AdministrationEntry): void => this.#topology?.append(entry);
+    const record = (entry: AdministrationEntry): void => this.#record(entry);
     this.connections = new Connections(settings, NODE_NAME, this.churn);
     this.users = new Users(record, (name) => {
       this.permissions.forgetUser(name);
@@ -124,7 +121,7 @@ export class Host {
     });
     this.virtualHosts = new VirtualHosts({
       record,
-      open: (name) => this.#addVirtualHost(name),
+      open: (name) => this.#openVirtualHost(name),
       remove: (vhost) => this.#removeVirtualHost(vhost),
     });
     const hasVirtualHost = (name: string): boolean => this.virtualHosts.find(name) !== undefined;
@@ -154,10 +151,9 @@ export class Host {
     this.#objectLimits = new ObjectLimits(settings, () => this.virtualHosts.all());
     this.#restore(this.#topology?.read() ?? []);
     this.#watchConsumers();
-    if (disk !== undefined) {
-      this.#watchSpace(disk);
-      this.#verifySome();
-    }
+    if (disk === undefined) return;
+    this.#diskWatch?.start();
+    this.#verifySome(VERIFY_PAUSE_MS);
   }
 
   /** What the broker is called: a global parameter, as `rabbitmqctl set_cluster_name` sets it. */
@@ -241,6 +237,16 @@ export class Host {
     );
   }
 
+  /** A new one, of which the log knows already; should the disk not have room for it, the log hears that it is gone again. */
+  #openVirtualHost(name: string): VirtualHost {
+    try {
+      return this.#addVirtualHost(name);
+    } catch (error) {
+      this.#topology?.defer({ op: "delete-vhost", vhost: name });
+      throw new AdministrationError("UNAVAILABLE", refusal(error));
+    }
+  }
+
   /** One with what `entries` say, and the messages of its queues; without entries a new one, which begins with nothing. */
   #addVirtualHost(name: string, entries?: readonly TopologyEntry[]): VirtualHost {
     const { clock, log, turn } = this;
@@ -248,7 +254,7 @@ export class Host {
     if (entries === undefined) this.#disk?.removeSubfolder(journalFolder(name));
     const disk = this.#disk?.subfolder(journalFolder(name));
     const onWriteTrouble = (error: Error | undefined): void =>
-      this.#writeTrouble(transientMessagesOf(name), error);
+      this.#diskWatch?.trouble(transientMessagesOf(name), error);
     const memory = new MemoryStore({ turn, disk, budget: this.memory, onWriteTrouble });
     const recovery = disk && this.#recoverJournal(disk, name);
     const store: MessageStore = recovery ? new DurableStore(memory, recovery.journal) : memory;
@@ -261,17 +267,16 @@ export class Host {
     if (topology !== undefined) vhost.recordTo(this.#recorder(topology));
     if (recovery === undefined) return vhost;
     this.#journals.set(name, recovery.journal);
-    for (const damage of recovery.damage) this.#report(name, damage);
+    for (const damage of recovery.damage) reportDamage(log, name, damage);
     const messages = vhost.recover(recovery.forEachRun);
     if (messages > 0) log.info({ vhost: name, messages }, "messages are back from the journal");
     return vhost;
   }
 
-  /** The log says first that it is gone: whatever happens then, nothing of it comes back. */
+  /** The log says already that it is gone: whatever happens now, nothing of it comes back. */
   #removeVirtualHost(vhost: VirtualHost): void {
     const { name } = vhost;
     vhost.recordTo(forgetful);
-    this.#topology?.append({ op: "delete-vhost", vhost: name });
     this.#topology?.flush();
     this.permissions.forgetVirtualHost(name);
     this.policies.forgetVirtualHost(name);
@@ -281,9 +286,23 @@ export class Host {
     vhost.stop();
     this.#journals.delete(name);
     vhost.store.close();
-    for (const what of [journalOf(name), transientMessagesOf(name)]) this.#unwritable.delete(what);
-    this.#checkSpace();
-    this.#disk?.removeSubfolder(journalFolder(name));
+    for (const what of [journalOf(name), transientMessagesOf(name)]) this.#diskWatch?.forget(what);
+    try {
+      this.#disk?.removeSubfolder(journalFolder(name));
+    } catch (error) {
+      // It is empty for whoever gets the name next, and a restart removes it.
+      const { message } = error as Error;
+      this.log.warn({ vhost: name, error: message }, "the folder of a vhost cannot be removed");
+    }
+  }
+
+  /** To be called before the change is made: what cannot be kept is refused. */
+  #record(entry: AdministrationEntry): void {
+    try {
+      this.#topology?.append(entry);
+    } catch (error) {
+      throw new AdministrationError("UNAVAILABLE", refusal(error));
+    }
   }
 
   /** What cannot be written is refused, to whoever asks for it and to nobody else. */
@@ -293,10 +312,7 @@ export class Host {
         try {
           topology.append(entry);
         } catch (error) {
-          throw new AmqpError(
-            "INTERNAL_ERROR",
-            `the disk does not take the change: ${(error as Error).message}`,
-          );
+          throw new AmqpError("INTERNAL_ERROR", refusal(error));
         }
       },
       note: (entry) => topology.defer(entry),
@@ -319,8 +335,9 @@ export class Host {
         );
         throw error;
       },
-      onWriteTrouble: (error: Error | undefined) => this.#writeTrouble(journalOf(vhost), error),
-      onDamage: (damage: DamagedRange) => this.#reportLoss(vhost, damage),
+      onWriteTrouble: (error: Error | undefined) =>
+        this.#diskWatch?.trouble(journalOf(vhost), error),
+      onDamage: (damage: DamagedRange) => reportLoss(log, vhost, damage),
     };
     let saidAtMs = this.clock.exactNow();
     return recoverJournal(options, (segments, of) => {
@@ -330,34 +347,31 @@ export class Host {
     });
   }
 
-  /** `what` cannot be written now, or can be again (undefined). */
-  #writeTrouble(what: string, error: Error | undefined): void {
-    if (error === undefined) {
-      if (!this.#unwritable.delete(what)) return;
-      this.log.info({ what }, `${what} can be written again`);
-    } else {
-      if (!this.#unwritable.has(what)) {
-        const text = `${what} cannot be written: it is tried again every second`;
-        this.log.warn({ what, error: error.message }, text);
-      }
-      this.#unwritable.add(what);
-      this.#giveUpReserve();
-      this.#retryTimer ??= this.clock.setTimer(WRITE_RETRY_MS, () => this.#retryWriting());
-    }
-    this.#checkSpace();
-  }
-
-  #retryWriting(): void {
-    this.#retryTimer = undefined;
-    for (const journal of this.#journals.values()) journal.schedule();
-    this.memory.makeRoom(0);
+  #watchDisk(disk: Disk): DiskWatch {
+    const { clock, log, alarm, settings } = this;
+    return new DiskWatch({
+      ...{ disk, clock, log, alarm },
+      diskFreeLimit: settings.diskFreeLimit,
+      needsReserve: () => this.#journals.size > 0,
+      retryWriting: () => {
+        for (const journal of this.#journals.values()) journal.schedule();
+        this.memory.makeRoom(0);
+      },
+      tick: () => void this.#topology?.retry(),
+    });
   }
 
   /** What a restart had no need to read is read bit by bit, so that damage is found before somebody needs it. */
-  #verifySome(): void {
-    this.#verifyTimer = this.clock.setTimer(VERIFY_PAUSE_MS, () => {
-      const journal = [...this.#journals.values()].find((each) => each.verifyNext());
-      if (journal !== undefined) this.#verifySome();
+  #verifySome(pauseMs: number): void {
+    this.#verifyTimer = this.clock.setTimer(pauseMs, () => {
+      try {
+        const journal = [...this.#journals.values()].find((each) => each.verifyNext());
+        if (journal !== undefined) this.#verifySome(VERIFY_PAUSE_MS);
+      } catch (error) {
+        const { message } = error as Error;
+        this.log.warn({ error: message }, "a segment cannot be read: it will be verified later");
+        this.#verifySome(VERIFY_RETRY_MS);
+      }
     });
   }
 
@@ -368,80 +382,6 @@ export class Host {
     });
   }
 
-  #watchSpace(disk: Disk): void {
-    this.#lowOnSpace = disk.freeBytes() < this.settings.diskFreeLimit;
-    this.#checkSpace();
-    this.#topology?.retry();
-    this.#spaceTimer = this.clock.setTimer(SPACE_CHECK_MS, () => {
-      // Not before: nobody should wait for it at a start.
-      if (!this.alarm.isSet) this.#keepReserve(disk);
-      this.#watchSpace(disk);
-    });
-  }
-
-  #keepReserve(disk: Disk): void {
-    if (this.#hasReserve || this.#journals.size === 0) return;
-    const file = disk.open(RESERVE_NAME);
-    try {
-      const missing = RESERVE_BYTES - file.size;
-      // Not zeros: some disks do not store these.
-      if (missing > 0) file.write(randomBytes(missing), 0, missing, file.size);
-      this.#hasReserve = true;
-    } catch (error) {
-      this.log.warn(
-        { error: (error as Error).message },
-        "the reserve on the disk cannot be written",
-      );
-    } finally {
-      file.close();
-    }
-  }
-
-  #giveUpReserve(): void {
-    if (!this.#hasReserve) return;
-    this.#hasReserve = false;
-    this.#disk?.remove(RESERVE_NAME);
-  }
-
-  /** Publishers are held back while the disk is nearly full, or cannot be written. */
-  #checkSpace(): void {
-    if (this.#lowOnSpace || this.#unwritable.size > 0) {
-      if (this.alarm.raise("disk")) {
-        const { diskFreeLimit } = this.settings;
-        this.log.warn(
-          { diskFreeLimit },
-          "disk alarm: publishers are blocked until there is space again",
-        );
-      }
-    } else if (this.alarm.clear("disk")) {
-      this.log.info({}, "disk alarm cleared: publishers go on");
-    }
-  }
-
-  /** Bytes have changed that a restart had no need to read. */
-  #reportLoss(vhost: string, { segment, from, to, ordinals }: DamagedRange): void {
-    const fields = { vhost, segment: segment.name, offset: from, bytes: to - from };
-    this.log.error(
-      { ...fields, messages: ordinals.length },
-      "the journal is damaged: a copy of the segment is kept aside, and these messages are lost",
-    );
-  }
-
-  #report(vhost: string, { segment, offset, bytes, kind, messages }: Damage): void {
-    const fields = { vhost, segment, offset, bytes, messages };
-    if (kind === "torn end") {
-      this.log.warn(
-        fields,
-        "the journal had an unfinished end, as a crash leaves it, which was cut off",
-      );
-    } else {
-      this.log.error(
-        fields,
-        "the journal is damaged: a copy of the segment is kept aside, what is whole has been loaded",
-      );
-    }
-  }
-
   /** Free space on the disk, or undefined without one. */
   get freeDiskBytes(): number | undefined {
     return this.#disk?.freeBytes();
@@ -449,11 +389,9 @@ export class Host {
 
   /** Writes everything to the disk and closes it. */
   close(): void {
-    this.#spaceTimer?.cancel();
+    this.#diskWatch?.stop();
     this.#verifyTimer?.cancel();
-    this.#retryTimer?.cancel();
     this.#consumerTimer?.cancel();
-    this.#giveUpReserve();
     for (const vhost of this.virtualHosts.all()) vhost.stop();
     this.#topology?.close();
     for (const { store } of this.virtualHosts.all()) store.close();

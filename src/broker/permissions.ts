@@ -38,15 +38,18 @@ export class Permissions {
   set(user: string, vhost: string, permissions: PermissionTriple): void {
     this.#check(user, vhost);
     const { configure, write, read } = permissions;
-    this.access(user, vhost).grant(permissions);
-    this.#changed({ op: "permission", user, vhost, configure, write, read });
+    this.access(user, vhost).grant(permissions, () => {
+      this.#context.record({ op: "permission", user, vhost, configure, write, read });
+    });
+    this.#context.changed(vhost);
   }
 
   /** Takes a user's permissions in a virtual host away. Throws NOT_FOUND when one of the two is not there. */
   clear(user: string, vhost: string): void {
     this.#check(user, vhost);
+    this.#context.record({ op: "clear-permission", user, vhost });
     this.access(user, vhost).revoke();
-    this.#changed({ op: "clear-permission", user, vhost });
+    this.#context.changed(vhost);
   }
 
   /**
@@ -56,19 +59,21 @@ export class Permissions {
   setTopic(user: string, vhost: string, exchange: string, permission: TopicPermission): void {
     this.#check(user, vhost);
     const { write, read } = permission;
-    this.access(user, vhost).grantTopic(exchange, permission);
-    this.#changed({ op: "topic-permission", user, vhost, exchange, write, read });
+    this.access(user, vhost).grantTopic(exchange, permission, () => {
+      this.#context.record({ op: "topic-permission", user, vhost, exchange, write, read });
+    });
+    this.#context.changed(vhost);
   }
 
   /** Takes away the limits for an exchange, or for all. Throws NOT_FOUND when user or virtual host are not there. */
   clearTopic(user: string, vhost: string, exchange?: string): void {
     this.#check(user, vhost);
     const access = this.access(user, vhost);
-    const exchanges =
-      exchange === undefined ? [...access.topicPermissions()].map(([name]) => name) : [exchange];
-    for (const name of exchanges) {
-      if (access.revokeTopic(name))
-        this.#changed({ op: "clear-topic-permission", user, vhost, exchange: name });
+    for (const [name] of [...access.topicPermissions()]) {
+      if (exchange !== undefined && name !== exchange) continue;
+      this.#context.record({ op: "clear-topic-permission", user, vhost, exchange: name });
+      access.revokeTopic(name);
+      this.#context.changed(vhost);
     }
   }
 
@@ -130,11 +135,6 @@ export class Permissions {
   #check(user: string, vhost: string): void {
     if (!this.#context.hasUser(user)) throw notFound(`no user '${user}'`);
     if (!this.#context.hasVirtualHost(vhost)) throw notFound(`no vhost '${vhost}'`);
-  }
-
-  #changed(entry: AdministrationEntry & { vhost: string }): void {
-    this.#context.record(entry);
-    this.#context.changed(entry.vhost);
   }
 
   /** Makes what an entry of the log says. */

@@ -90,8 +90,8 @@ export class Users {
   /** Deletes a user with its permissions and closes its connections. Throws NOT_FOUND. */
   delete(name: string): void {
     this.get(name);
-    this.#byName.delete(name);
     this.#record({ op: "delete-user", name });
+    this.#byName.delete(name);
     this.#deleted(name);
   }
 
@@ -127,8 +127,8 @@ export class Users {
         ? before.limits
         : limitsFrom(spec.limits, ["maxConnections", "maxChannels"]);
     const user = new User(name, hashFrom(spec, before.passwordHash), [...tags], limits);
-    this.#byName.set(name, user);
     this.#record(userEntry(user));
+    this.#byName.set(name, user);
     return user;
   }
 

@@ -46,9 +46,9 @@ export const noProperties: VirtualHostProperties = {
 /** Where virtual hosts come from and go to: declared here, implemented by the broker. */
 export interface VirtualHostsContext {
   readonly record: RecordAdministration;
-  /** Makes one of which nothing is kept from before. */
+  /** Makes one of which nothing is kept from before; throws UNAVAILABLE when the disk has no room for it. */
   open(name: string): VirtualHost;
-  /** Ends its connections and removes all that is kept of it. */
+  /** Ends its connections and removes all that is kept of one that has been recorded as deleted. */
   remove(vhost: VirtualHost): void;
 }
 
@@ -66,9 +66,10 @@ export class VirtualHosts {
       throw new AdministrationError("ALREADY_EXISTS", `there is a vhost '${name}' already`);
     checkName("vhost", name, NAME_BYTES_MAX);
     const properties = change(noProperties, spec);
+    this.#context.record(entry({ name, properties }));
     const vhost = this.#context.open(name);
+    vhost.properties = properties;
     this.#byName.set(name, vhost);
-    this.#set(vhost, properties);
     return vhost;
   }
 
@@ -87,6 +88,7 @@ export class VirtualHosts {
     const vhost = this.get(name);
     if (vhost.properties.protectedFromDeletion)
       throw new AdministrationError("PROTECTED", `vhost '${name}' is protected from deletion`);
+    this.#context.record({ op: "delete-vhost", vhost: name });
     this.#byName.delete(name);
     this.#context.remove(vhost);
   }
@@ -108,8 +110,8 @@ export class VirtualHosts {
   }
 
   #set(vhost: VirtualHost, properties: VirtualHostProperties): void {
+    this.#context.record(entry({ name: vhost.name, properties }));
     vhost.properties = properties;
-    this.#context.record(entry(vhost));
   }
 
   /** One that was there before the restart. */
@@ -124,7 +126,7 @@ export class VirtualHosts {
 
 export type VirtualHostEntry = Extract<AdministrationEntry, { op: "vhost" }>;
 
-function entry({ name, properties }: VirtualHost): VirtualHostEntry {
+function entry({ name, properties }: Pick<VirtualHost, "name" | "properties">): VirtualHostEntry {
   const { description, tags, defaultQueueType, protectedFromDeletion, limits } = properties;
   return {
     op: "vhost",

@@ -20,6 +20,8 @@ export interface Damage {
   readonly kind: "torn end" | "damaged";
   /** Messages that were in it, where that is known; of some of them the queues may have been done. */
   messages?: number;
+  /** False when the disk did not take a copy of the damaged segment. */
+  readonly hasCopy?: boolean;
 }
 
 /** A valid block of a flush that is not complete yet. */
@@ -271,7 +273,8 @@ export class BlockReader {
 
   #report(segment: JournalSegment, offset: number, bytes: number, kind: Damage["kind"]): void {
     if (kind === "damaged" && this.#mends) segment.keepAside();
-    this.damage.push({ segment: segment.name, offset, bytes, kind });
+    const { name, hasCopy } = segment;
+    this.damage.push({ segment: name, offset, bytes, kind, ...(!hasCopy && { hasCopy }) });
   }
 
   #pend(block: PendingBlock): void {

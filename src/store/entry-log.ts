@@ -59,6 +59,7 @@ export class EntryLog<Entry extends object> implements TurnTask {
   #deferred: Entry[] = [];
   /** Whether a sync is due at the end of the turn. */
   #unsynced = false;
+  #failure: Error | undefined;
   /** How many entries there must be before it is tried again to replace the log. */
   #compactAt = SPARE_ENTRIES;
   /** Bytes behind the last valid entry that were cut off when the log was opened. */
@@ -158,7 +159,15 @@ export class EntryLog<Entry extends object> implements TurnTask {
 
   flush(): void {
     if (!this.#unsynced) return;
-    this.#file.syncNow();
+    // A sync that has failed once says nothing when it succeeds the next time.
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      this.#file.syncNow();
+    } catch (error) {
+      this.#failure = error as Error;
+      this.#failure.message += `: what is in ${this.#name} on the disk is not known`;
+      throw this.#failure;
+    }
     this.#unsynced = false;
     if (this.#entries >= this.#compactAt) this.#compact();
   }

@@ -58,6 +58,8 @@ export class JournalSegment extends Segment {
   /** Whether its blocks have been read since the process began, and have been found to be damaged. */
   isVerified = false;
   isDamaged = false;
+  /** Of one that is damaged: whether there is a copy of it. */
+  hasCopy = true;
 
   /** One that is new has no file yet. */
   constructor(name: SegmentName, home: SegmentHome, isNew = false) {
@@ -163,17 +165,24 @@ export class JournalSegment extends Segment {
     return ordinals;
   }
 
-  /** A copy of the file beside it, for whoever wants to see what can be saved; unless there is one. */
+  /**
+   * Makes a copy of the file beside it, for whoever wants to see what can be saved; unless there is one. `hasCopy` says
+   * whether the disk has taken it: that it does not is no reason to stop.
+   */
   keepAside(): void {
     const { disk } = this.#home;
     const name = `${this.name}.damaged`;
-    if (disk.list().includes(name)) return;
-    const bytes = this.wholeFile();
-    const copy = disk.open(name);
-    copy.write(bytes, 0, bytes.length, 0);
-    copy.syncNow();
-    copy.close();
-    disk.syncFolder();
+    let isBegun = false;
+    try {
+      if (disk.list().includes(name)) return;
+      const bytes = this.wholeFile();
+      isBegun = true;
+      copyTo(disk, name, bytes);
+    } catch {
+      this.hasCopy = false;
+      // Half a copy takes space, and would be taken for a whole one.
+      if (isBegun) removeIfThere(disk, name);
+    }
   }
 
   /** Reads what was written into a buffer with room for more, so that it can go on growing. */
@@ -182,5 +191,24 @@ export class JournalSegment extends Segment {
     const bytes = this.file.read(buffer, 0, this.usedBytes, 0);
     assert(bytes === this.usedBytes, `${this.name} has ${bytes} of ${this.usedBytes} bytes`);
     this.isTail = true;
+  }
+}
+
+function copyTo(disk: Disk, name: string, bytes: Buffer): void {
+  const copy = disk.open(name);
+  try {
+    copy.write(bytes, 0, bytes.length, 0);
+    copy.syncNow();
+  } finally {
+    copy.close();
+  }
+  disk.syncFolder();
+}
+
+function removeIfThere(disk: Disk, name: string): void {
+  try {
+    if (disk.list().includes(name)) disk.remove(name);
+  } catch {
+    // The next one who tries finds it there.
   }
 }

@@ -38,13 +38,14 @@ export class BrokerLife {
     this.#turn = new Turn((run) => {
       this.#runTurn = run;
     });
-    this.host = new Host({
-      settings: { ...defaultSettings, heartbeat: 0, ...settings },
-      clock: this.clock,
-      turn: this.#turn,
-      log,
-      disk,
-    });
+    const { clock } = this;
+    const all = { ...defaultSettings, heartbeat: 0, ...settings };
+    try {
+      this.host = new Host({ settings: all, clock, turn: this.#turn, log, disk });
+    } catch (error) {
+      this.#checkAlive();
+      throw error;
+    }
   }
 
   connect(listener: ClientListener): SimulatedClient {

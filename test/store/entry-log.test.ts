@@ -278,6 +278,9 @@ describe("a log", () => {
     opened.add({ op: "set", key: "a", value: 1 });
     disk.failing.add("sync");
     expect(() => opened.turn.run()).toThrow("EIO");
+    disk.failing.clear();
+    // Not even later is anybody to believe that it did.
+    for (const act of ["flush", "close"] as const) expect(() => opened.log[act]()).toThrow("EIO");
   });
 });
 

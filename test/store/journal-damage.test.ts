@@ -359,6 +359,28 @@ describe("of a journal of several segments", () => {
     }
   });
 
+  test("one that is damaged is told of also when the disk does not take a copy of it", () => {
+    const name = [...files.keys()][1]!;
+    const { bytes, lost } = flippedIn(name);
+    for (const [operation, spareBytes] of [
+      ["create", 1 << 20],
+      ["sync", 1 << 20],
+      [undefined, 100],
+    ] as const) {
+      const { recovery, disk, reported } = recoverFrom(new Map([...files, [name, bytes]]));
+      const { journal } = recovery;
+      disk.capacityBytes = disk.usedBytes + spareBytes;
+      if (operation !== undefined) disk.failing.add(operation);
+      while (journal.verifyNext());
+      expect(reported.map(({ segment }) => [segment.name, segment.hasCopy])).toEqual([
+        [name, false],
+      ]);
+      expect(reported[0]!.ordinals).toHaveLength(lost.length);
+      // Half a copy would be taken for a whole one.
+      expect(disk.list()).not.toContain(`${name}.damaged`);
+    }
+  });
+
   test("what is lost can be released, also when the rest of its segment has moved", () => {
     const name = [...files.keys()][0]!;
     const { bytes, lost } = flippedIn(name);
