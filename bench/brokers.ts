@@ -86,7 +86,11 @@ export class LeveretBroker implements Broker {
     // "{data}" lets the command line name the folder without knowing it.
     const given = brokerArguments.map((argument) => argument.replace("{data}", this.#folder));
     const nodeArguments = [...profiling, main, "--port", "0", ...given];
-    const child = spawn(process.execPath, nodeArguments, { stdio: ["ignore", "pipe", "inherit"] });
+    const env = { ...process.env, LEVERET_MANAGEMENT_PORT: "off" };
+    const child = spawn(process.execPath, nodeArguments, {
+      env,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     this.#child = child;
     // One that crashes fails its row; the next row gets a new one.
     child.once("exit", () => {

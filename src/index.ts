@@ -18,6 +18,7 @@ import type { Users } from "./broker/users.ts";
 import type { VirtualHostProperties, VirtualHostSpec } from "./broker/virtual-hosts.ts";
 import { type Clock, SystemClock } from "./clock.ts";
 import { defaultSettings, type Settings } from "./config.ts";
+import { type HttpListener, type HttpPort, openHttpListeners } from "./http-listeners.ts";
 import { type Listener, openListeners } from "./listeners.ts";
 import { type Log, silentLog } from "./log.ts";
 import { ENTRY_BODY_BYTES_MAX } from "./queue/ready.ts";
@@ -49,6 +50,10 @@ export interface BrokerOptions extends Partial<Settings> {
   readonly dataDir?: string | undefined;
   /** A disk in place of `dataDir`: for simulations. */
   readonly disk?: Disk;
+  /** What the management API says the broker was configured from. */
+  readonly configFiles?: readonly string[];
+  /** The names of RabbitMQ's plugins that it says are there. */
+  readonly plugins?: readonly string[];
   /** Where log lines go, for example a pino logger. Nowhere by default. */
   readonly log?: Log;
 }
@@ -88,6 +93,46 @@ function reachableEndpoint(host: string, port: number): string {
   return endpoint(host === "::" || host === "0.0.0.0" ? "127.0.0.1" : host, port);
 }
 
+/** What `act` resolves with; when it rejects, the listeners are closed first. */
+async function orCloseAll<Result>(
+  listeners: readonly Listener[],
+  act: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await act();
+  } catch (error) {
+    await Promise.all(listeners.map((listener) => listener.close()));
+    throw error;
+  }
+}
+
+/** Opens the ports that speak HTTP; they show each other, and those for AMQP. */
+async function openHttp(
+  host: Host,
+  listeners: readonly Listener[],
+  { dataDir, configFiles = [], plugins = [] }: BrokerOptions,
+): Promise<readonly HttpListener[]> {
+  const { settings, log } = host;
+  if (settings.managementPort === "off") return [];
+  const amqp = listeners.map(({ tls, ...at }) => ({ protocol: tls ? "amqp/ssl" : "amqp", ...at }));
+  let http: readonly HttpListener[] = [];
+  const management: HttpPort = {
+    protocol: "http",
+    title: "Management plugin: HTTP (non-TLS)",
+    ports: settings.managementPort,
+    host: settings.managementHost ?? settings.host,
+    async load() {
+      const { managementHandle } = await import("./management.ts");
+      return managementHandle({
+        ...{ host, dataDir, configFiles, plugins },
+        ports: () => [...amqp, ...http],
+      });
+    },
+  };
+  http = await openHttpListeners([management], log);
+  return http;
+}
+
 /** How long clients may take to answer the close of a broker that stops. */
 const CLOSE_GRACE_MS = 1000;
 
@@ -101,12 +146,14 @@ export class Broker {
    * broker's ports speak TLS.
    */
   readonly url: string;
-  /** All ports, those without TLS first. */
+  /** All ports for AMQP, those without TLS first. */
   readonly listeners: readonly {
     readonly tls: boolean;
     readonly host: string;
     readonly port: number;
   }[];
+  /** Where the management HTTP API is, `http://host:port`; undefined when it is off. */
+  readonly managementUrl: string | undefined;
   /**
    * Who may log in, what each may do where, the virtual hosts with their policies and parameters, and who is connected. What is changed here counts at once and is
    * on the disk when the turn ends; what cannot be done throws an `AdministrationError`.
@@ -130,12 +177,14 @@ export class Broker {
     "count" | "list" | "close" | "closeOfUser" | "closeOfVirtualHost"
   >;
   readonly #listeners: readonly Listener[];
+  readonly #httpListeners: readonly HttpListener[];
   readonly #connections: Set<Connection>;
   readonly #onClosed: () => void;
   #closed: Promise<void> | undefined;
 
   private constructor(
     listeners: readonly Listener[],
+    httpListeners: readonly HttpListener[],
     host: Host,
     connections: Set<Connection>,
     onClosed: () => void,
@@ -150,6 +199,10 @@ export class Broker {
     this.connections = host.connections;
     this.#onClosed = onClosed;
     this.#listeners = listeners;
+    this.#httpListeners = httpListeners;
+    const management = httpListeners.find(({ protocol }) => protocol === "http");
+    this.managementUrl =
+      management && `http://${reachableEndpoint(management.host, management.port)}`;
     this.#connections = connections;
     this.listeners = listeners.map(({ tls, host, port }) => ({ tls, host, port }));
     const { tls, port } = listeners[0]!;
@@ -193,7 +246,8 @@ export class Broker {
           new Connection(socket, host, peer, (connection) => connections.delete(connection)),
         );
       });
-      return new Broker(listeners, host, connections, close);
+      const http = await orCloseAll(listeners, () => openHttp(host, listeners, options));
+      return new Broker(listeners, http, host, connections, close);
     } catch (error) {
       close();
       throw error;
@@ -207,7 +261,8 @@ export class Broker {
   }
 
   async #close(): Promise<void> {
-    const closed = Promise.all(this.#listeners.map((listener) => listener.close()));
+    const all = [...this.#listeners, ...this.#httpListeners];
+    const closed = Promise.all(all.map((listener) => listener.close()));
     for (const connection of this.#connections) {
       connection.close(
         new AmqpError(

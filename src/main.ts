@@ -27,7 +27,10 @@ async function serve(commandLine: CommandLine): Promise<void> {
   for (const notice of notices) log.warn(notice);
   const dataDir = memory ? undefined : resolve(settings.dataDir);
   log.info(dataDir === undefined ? "nothing is kept: --memory" : `data folder: ${dataDir}`);
-  const broker = await Broker.start({ ...settings, dataDir, log });
+  const broker = await Broker.start({
+    ...settings,
+    ...{ dataDir, log, configFiles: files, plugins: plugins.builtIn },
+  });
   const count = plugins.builtIn.length;
   log.info(`Leveret ${version} accepts connections at ${shownUrl(broker.url)}`);
   log.info(`Starting broker... completed with ${count} plugins.`);
@@ -80,7 +83,8 @@ async function run(): Promise<void> {
 
 function explain(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
-  if (code === "EADDRINUSE") return `${message}: another broker may be running; try --port 0`;
+  if (code === "EADDRINUSE")
+    return `${message}: another broker may be running; try --port 0 --management-port 0`;
   if (code === "EACCES") return `${message}: the user who runs this may not`;
   return message;
 }

@@ -22,6 +22,10 @@ export class Alarm {
     return this.#low.size > 0;
   }
 
+  isLow(resource: Resource): boolean {
+    return this.#low.has(resource);
+  }
+
   /** As RabbitMQ says it: `low on disk & memory`. */
   get reason(): string {
     const low = (["disk", "memory"] as const).filter((resource) => this.#low.has(resource));

@@ -1,7 +1,7 @@
 /** The methods of exchanges [exchange]. */
 
+import { checkBinding } from "../broker/binding.ts";
 import { stripLineEnds } from "../broker/names.ts";
-import { checkBinding } from "./binding.ts";
 import type { ChannelMethodName, HandlersOf } from "./handlers.ts";
 
 export const exchangeHandlers: HandlersOf<Extract<ChannelMethodName, `exchange.${string}`>> = {

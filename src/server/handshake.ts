@@ -10,11 +10,12 @@ import type { FieldTable } from "../amqp/field-table.ts";
 import { type Method, type MethodArguments, methods } from "../amqp/methods.ts";
 import type { Access } from "../broker/access.ts";
 import type { Host } from "../broker/host.ts";
+import { type Credentials, login } from "../broker/login.ts";
 import type { User } from "../broker/users.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
 import { FRAME_MAX_LEAST, FRAME_MAX_LEAST_RABBITMQ } from "../config.ts";
-import { type Credentials, mechanisms, offeredMechanisms } from "./mechanisms.ts";
-import { connectionName, isLoopback, type Peer } from "./peer.ts";
+import { mechanisms, offeredMechanisms } from "./mechanisms.ts";
+import { connectionName, type Peer } from "./peer.ts";
 import { serverProperties } from "./server-properties.ts";
 
 export const PROTOCOL_HEADER_BYTES = 8;
@@ -113,13 +114,9 @@ export class Handshake {
     }
     this.#clientProperties = args.clientProperties;
     const credentials = mechanism(args.response, this.#peer, this.#host.settings);
-    const { userName, password } = credentials;
-    const { users } = this.#host;
-    const user = password ? users.authenticate(userName, password) : users.find(userName);
     this.#mechanism = args.mechanism;
-    if (user === undefined) return this.#refuse(credentials, "invalid credentials");
-    if (!isLoopback(this.#peer) && this.#host.settings.loopbackUsers.includes(user.name))
-      return this.#refuse(credentials, `user '${user.name}' can only connect via localhost`);
+    const user = login(this.#host, credentials, this.#peer.address);
+    if (typeof user === "string") return this.#refuse(credentials, user);
     this.#user = user;
     this.state = "tuning";
     const { channelMax, frameMax, heartbeat } = this.#host.settings;

@@ -5,14 +5,9 @@ import { AmqpError } from "../amqp/errors.ts";
 import { type FieldTable, readTableEntries } from "../amqp/field-table.ts";
 import { erlangBinary } from "../amqp/type-names.ts";
 import { assert } from "../assert.ts";
+import type { Credentials } from "../broker/login.ts";
 import type { Settings } from "../config.ts";
 import type { Peer } from "./peer.ts";
-
-export interface Credentials {
-  readonly userName: string;
-  /** Undefined when something else than a password has proven who it is. */
-  readonly password: Buffer | undefined;
-}
 
 type AnonymousLogin = Pick<Settings, "anonymousLoginUser" | "anonymousLoginPassword">;
 type Mechanism = (response: Buffer, peer: Peer, settings: AnonymousLogin) => Credentials;

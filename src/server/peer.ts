@@ -43,8 +43,3 @@ export function providedName(clientProperties: FieldTable): string | undefined {
 export function endpoint(address: string, port: number): string {
   return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
-
-/** Whether the client is on this machine. */
-export function isLoopback({ address }: Peer): boolean {
-  return address === "::1" || address.startsWith("127.");
-}

@@ -2,10 +2,10 @@
 
 import { AmqpError } from "../amqp/errors.ts";
 import type { MethodArguments } from "../amqp/methods.ts";
+import { checkBinding } from "../broker/binding.ts";
 import { queueIn, stripLineEnds } from "../broker/names.ts";
 import { isReplyQueue, REPLY_QUEUE } from "../broker/reply-queue.ts";
 import type { Queue } from "../queue/queue.ts";
-import { checkBinding } from "./binding.ts";
 import type { Channel } from "./channel.ts";
 import type { ChannelMethodName, HandlersOf } from "./handlers.ts";
 

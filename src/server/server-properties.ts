@@ -5,10 +5,8 @@
  */
 
 import { type FieldTable, longstr } from "../amqp/field-table.ts";
+import { RABBITMQ_VERSION } from "../broker/host.ts";
 import { version } from "../config.ts";
-
-/** The RabbitMQ whose behaviour clients will meet. */
-export const RABBITMQ_VERSION = "4.2.0";
 
 const capabilities = [
   "publisher_confirms",

@@ -17,6 +17,7 @@ import {
   listOf,
   milliseconds,
   optional,
+  type Ports,
   path,
   ports,
   seconds,
@@ -52,6 +53,17 @@ export const FRAME_SIZE_LEAST = 4096;
 /** A body has to fit into a segment's record. */
 const MESSAGE_SIZE_MAX = 2 ** 29 - 1;
 
+/** Off for a broker that is embedded, and where RabbitMQ has it for the command. */
+function managementPort(otherwise: Ports): Setting<Ports> {
+  return setting({
+    kind: ports,
+    default: otherwise,
+    help: "where the management HTTP API is, or off",
+    flag: "management-port",
+    keys: ["management.listener.port", "management.tcp.port"],
+  });
+}
+
 /** Of a broker, embedded or not. */
 export const brokerSettings = {
   /** Where to listen when a port is given without an address. */
@@ -78,6 +90,15 @@ export const brokerSettings = {
     help: "where AMQP clients connect with TLS, usually 5671",
     flag: "tls-port",
     keys: ["listeners.ssl", "listeners.ssl.*"],
+  }),
+  /** For the management HTTP API. */
+  managementPort: managementPort("off"),
+  /** Where it is when its port is given without an address; the setting `host` when absent. */
+  managementHost: setting({
+    kind: optional(address),
+    default: undefined,
+    help: "address of the management HTTP API, where it is to be another one",
+    keys: ["management.listener.ip", "management.tcp.ip"],
   }),
   tlsCertFile: setting({
     kind: optional(path),
@@ -302,6 +323,7 @@ export const brokerSettings = {
 
 /** Of the process around a broker. */
 export const processSettings = {
+  managementPort: managementPort(15_672),
   config: setting({
     kind: optional(path),
     default: undefined,

@@ -17,8 +17,8 @@ export interface NamedTest {
   readonly ids: readonly string[];
 }
 
-/** Those under it can be run against a RabbitMQ. */
-const CONFORMANCE = "conformance/";
+/** Those under them can be run against a RabbitMQ. */
+const CONFORMANCE = ["conformance/", "management/"];
 
 const CALL = /^( *)(describe|test|it)(\.\w+)?[(<]/gm;
 /** Directly in the call, or, where the first call takes a table or a condition, in the one that follows. */
@@ -70,7 +70,8 @@ function testsOfRows(tests: readonly NamedTest[]): [RowId, Row, NamedTest[]][] {
 /** Why nothing that a RabbitMQ 3.10 does shows the row; undefined when its tests run there. */
 function notChecked(row: Row, tests: readonly NamedTest[]): string | undefined {
   if (row.notChecked !== undefined) return row.notChecked;
-  if (tests.some(({ file }) => file.startsWith(CONFORMANCE))) return undefined;
+  if (tests.some(({ file }) => CONFORMANCE.some((folder) => file.startsWith(folder))))
+    return undefined;
   return "its tests take hold of the broker from inside";
 }
 

@@ -4,8 +4,8 @@
  * row is without a test.
  *
  * The letters: N connection, A access, V virtual hosts and policies, H channels, X exchanges, Q queues, P publishing,
- * K consuming, D dead letters, QQ quorum queues, G configuration and operation. What is not served yet (HTTP API,
- * definitions, pages) is not here.
+ * K consuming, D dead letters, QQ quorum queues, G configuration and operation. What is not served yet (definitions,
+ * metrics, pages) is not here.
  */
 
 export interface Row {
@@ -250,6 +250,7 @@ export const rows = {
   QQ7: { title: "The consumer timeout of quorum queues", notChecked: "as K16" },
   QQ8: { title: "What counts as a failed delivery" },
 
+  G1: { title: "The management HTTP API" },
   G8: { title: "rabbitmq.conf and conf.d" },
   G10: { title: "enabled_plugins" },
   G11: { title: "Variables of the server" },
@@ -257,6 +258,11 @@ export const rows = {
   G13: { title: "The container: what is where, and what starts it" },
   G14: { title: "Lines of the log that tools wait for, and those of each connection" },
   G15: { title: "Signals, and what is left after them" },
+  G16: { title: "The aliveness test" },
+  G17: { title: "Health checks", differs: "several checks are newer than 3.10" },
+  G18: { title: "The cluster of one node" },
+  G19: { title: "Feature flags and deprecated features" },
+  G20: { title: "Logging in to the API, and what user tags allow there" },
 } as const satisfies Record<string, Row>;
 
 export type RowId = keyof typeof rows;

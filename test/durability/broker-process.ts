@@ -39,7 +39,9 @@ export class BrokerProcess {
   /** Resolves when it accepts connections. */
   static async start(folder: string): Promise<BrokerProcess> {
     const args = [brokerMain, "--port", "0", "--data-dir", folder, "--log-level", "warn"];
-    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+    // Others on this machine may have the port of the management API.
+    const env = { ...process.env, LEVERET_MANAGEMENT_PORT: "off" };
+    const child = spawn(process.execPath, args, { env, stdio: ["ignore", "pipe", "pipe"] });
     const exited = once(child, "exit");
     onTestFinished(async () => {
       child.kill("SIGKILL");

@@ -36,7 +36,8 @@ export class BrokerCommand {
     [command, ...first]: readonly [string, ...string[]] = [process.execPath, main],
   ) {
     const { PATH } = process.env;
-    const env = { PATH, ...environment };
+    // Others on this machine may have the port of the management API.
+    const env = { PATH, LEVERET_MANAGEMENT_PORT: "off", ...environment };
     const cwd = temporaryFolder();
     this.#child = spawn(command, [...first, ...args], { cwd, env });
     this.#ended = once(this.#child, "close").then(([code]) => code as number | null);

@@ -1,15 +1,16 @@
 /** What is checked before a binding is made or unmade, whatever its ends are. */
 
 import { AmqpError } from "../amqp/errors.ts";
-import { stripLineEnds } from "../broker/names.ts";
-import type { Channel } from "./channel.ts";
+import type { Access } from "./access.ts";
+import { stripLineEnds } from "./names.ts";
+import type { VirtualHost } from "./vhost.ts";
 
 /**
  * Whoever binds must be allowed to write to the destination and to read from the source, with that routing key if the source
  * is a topic exchange; and the default exchange takes part in no binding. Throws ACCESS_REFUSED [RabbitMQ: in this order].
  */
 export function checkBinding(
-  { access, vhost }: Channel,
+  { access, vhost }: { readonly access: Access; readonly vhost: VirtualHost },
   kind: "queue" | "exchange",
   givenDestination: string,
   givenSource: string,

@@ -1,0 +1,109 @@
+/**
+ * The ports that speak HTTP: the management API and the metrics.
+ *
+ * What answers is loaded with the first request, and takes a tenth of a second once: a broker starts as fast, and is as
+ * small, as without these ports. Slow and endless requests are cut off here.
+ */
+
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Log } from "./log.ts";
+import type { Handle } from "./management/application.ts";
+import { type Address, addressesOf, type Ports } from "./settings/kinds.ts";
+
+/** All of a request's headers must have come within this time, and all of the request within the next. */
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 60_000;
+const HEADER_BYTES_MAX = 32 * 1024;
+/** How often requests that take too long are looked for. */
+const CHECKING_INTERVAL_MS = 5000;
+/** Clients at a time. */
+const CONNECTIONS_MAX = 1000;
+
+export interface HttpListener {
+  /** As RabbitMQ calls it in its list of listeners. */
+  readonly protocol: string;
+  readonly host: string;
+  readonly port: number;
+  /** Takes no more clients, and drops those that there are. */
+  close(): Promise<unknown>;
+}
+
+export interface HttpPort {
+  readonly protocol: string;
+  /** For the log: `Management plugin: HTTP (non-TLS)`. */
+  readonly title: string;
+  readonly ports: Ports;
+  /** Where to listen when a port is given without an address. */
+  readonly host: string;
+  /** Called once, with the first request. */
+  load(): Promise<Handle>;
+}
+
+function lazyServer({ load, protocol }: HttpPort, log: Log): Server {
+  let loaded: Promise<Handle> | undefined;
+  const server = createServer(
+    {
+      connectionsCheckingInterval: CHECKING_INTERVAL_MS,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      maxHeaderSize: HEADER_BYTES_MAX,
+    },
+    (request, response) => {
+      loaded ??= load();
+      loaded.then(
+        (handle) => handle(request, response),
+        (error: unknown) => {
+          log.error({ protocol, error }, "what answers HTTP requests could not be loaded");
+          response.writeHead(500).end();
+        },
+      );
+    },
+  );
+  server.maxConnections = CONNECTIONS_MAX;
+  return server;
+}
+
+async function listen(port: HttpPort, address: Address, log: Log): Promise<HttpListener> {
+  const server = lazyServer(port, log);
+  server.listen(address.port, address.host);
+  await once(server, "listening");
+  server.on("error", (error) =>
+    log.error({ error: error.message }, "an HTTP connection could not be accepted"),
+  );
+  const bound = server.address() as AddressInfo;
+  log.info(
+    { host: bound.address, port: bound.port },
+    `${port.title} listener started on port ${bound.port}`,
+  );
+  return {
+    protocol: port.protocol,
+    host: bound.address,
+    port: bound.port,
+    close() {
+      const closed = once(server, "close");
+      server.close();
+      server.closeAllConnections();
+      return closed;
+    },
+  };
+}
+
+/** Resolves when all ports are open. Rejects with the system's error, and opens none, when one cannot be. */
+export async function openHttpListeners(
+  wanted: readonly HttpPort[],
+  log: Log,
+): Promise<readonly HttpListener[]> {
+  const listeners: HttpListener[] = [];
+  try {
+    for (const port of wanted) {
+      for (const address of addressesOf(port.ports))
+        listeners.push(await listen(port, { host: port.host, ...address }, log));
+    }
+  } catch (error) {
+    await Promise.all(listeners.map((listener) => listener.close()));
+    throw error;
+  }
+  return listeners;
+}

@@ -1,0 +1,144 @@
+/**
+ * Lists and single objects as a query wants them: filtered by name, sorted, by pages, and with some columns only.
+ *
+ * The parameters are RabbitMQ's: `name`, `use_regex`, `sort`, `sort_reverse`, `page`, `page_size`, `columns`.
+ */
+
+import { Pattern } from "../broker/pattern.ts";
+import { badRequest, HttpError } from "./http-error.ts";
+import { isObject } from "./input.ts";
+
+type Row = Record<string, unknown>;
+/** Parameters of a query; one that is given twice has the value that came last. */
+export type Query = ReadonlyMap<string, string>;
+
+const PAGE_SIZE_DEFAULT = 100;
+const PAGE_SIZE_MAX = 500;
+
+/** `a.b.c` of an object within objects. */
+function at(row: unknown, path: readonly string[]): unknown {
+  let value = row;
+  for (const name of path) {
+    if (!isObject(value) || !Object.hasOwn(value, name)) return undefined;
+    value = value[name];
+  }
+  return value;
+}
+
+/** Numbers before texts before everything else. */
+function compare(a: unknown, b: unknown): number {
+  if (typeof a === "number" && typeof b === "number") return a - b;
+  const [left, right] = [rank(a), rank(b)];
+  if (left !== right) return left - right;
+  const [first, second] = [String(a), String(b)];
+  return first < second ? -1 : first > second ? 1 : 0;
+}
+
+function rank(value: unknown): number {
+  if (typeof value === "number") return 0;
+  if (typeof value === "boolean" || value === undefined || value === null) return 1;
+  return 2;
+}
+
+function sorted(rows: Row[], query: Query): Row[] {
+  const column = query.get("sort");
+  const reverse = query.get("sort_reverse") === "true";
+  if (column === undefined || column === "") return reverse ? rows.reverse() : rows;
+  const path = column.split(".");
+  const ordered = rows.sort((a, b) => compare(at(a, path), at(b, path)));
+  return reverse ? ordered.reverse() : ordered;
+}
+
+function putAt(row: Row, [name, ...rest]: readonly string[], value: unknown): void {
+  if (name === undefined) return;
+  if (rest.length === 0) row[name] = value;
+  else {
+    const inner = Object.hasOwn(row, name) && isObject(row[name]) ? (row[name] as Row) : {};
+    row[name] = inner;
+    putAt(inner, rest, value);
+  }
+}
+
+/** With the columns alone that the query asks for, all of them when it does not ask. */
+export function chosenColumns(row: Row, query: Query): Row {
+  const columns = query.get("columns");
+  if (columns === undefined || columns === "") return row;
+  const chosen: Row = {};
+  for (const column of columns.split(",")) {
+    const path = column.split(".");
+    const value = at(row, path);
+    if (value !== undefined) putAt(chosen, path, value);
+    else if (path.length > 1 && isObject(at(row, path.slice(0, 1)))) chosen[path[0]!] ??= {};
+  }
+  return chosen;
+}
+
+function nameOf({ name }: { name?: unknown }): string {
+  return String(name ?? "");
+}
+
+function nameFilter(query: Query): (row: Row) => boolean {
+  const name = query.get("name");
+  if (name === undefined || name === "") return () => true;
+  if (query.get("use_regex") !== "true") {
+    const wanted = name.toLowerCase();
+    return (row) => nameOf(row).toLowerCase().includes(wanted);
+  }
+  let pattern: Pattern;
+  try {
+    pattern = new Pattern(name);
+  } catch {
+    throw badRequest("Pagination parameters are invalid");
+  }
+  return (row) => pattern.matches(nameOf(row));
+}
+
+function pageNumber(query: Query, name: string): number | undefined {
+  const text = query.get(name);
+  if (text === undefined) return undefined;
+  if (!/^\d{1,9}$/.test(text)) throw badRequest("Pagination parameters are invalid");
+  return Number(text);
+}
+
+function invalidPage(page: number, size: number | undefined): HttpError {
+  return new HttpError(400, {
+    error: "invalid_pagination_parameters",
+    reason: `Invalid pagination parameters: page number ${page}, page size ${size ?? "undefined"}`,
+  });
+}
+
+function onePage(rows: Row[], total: number, query: Query, page: number): object {
+  const givenSize = pageNumber(query, "page_size");
+  const size = givenSize ?? PAGE_SIZE_DEFAULT;
+  if (!(page >= 1) || !(size >= 1 && size <= PAGE_SIZE_MAX)) throw invalidPage(page, givenSize);
+  const pageCount = Math.ceil(rows.length / size);
+  if (page > Math.max(1, pageCount)) {
+    throw new HttpError(400, {
+      error: "page_out_of_range",
+      reason: `Page out of range, page: ${page} page size: ${size}, len: ${rows.length}`,
+    });
+  }
+  const items = rows.slice((page - 1) * size, page * size);
+  return {
+    filtered_count: rows.length,
+    item_count: items.length,
+    items: items.map((row) => chosenColumns(row, query)),
+    page,
+    page_count: pageCount,
+    page_size: size,
+    total_count: total,
+  };
+}
+
+/** All of the rows as the query wants them. */
+export function listing(rows: Iterable<Row>, query: Query): object {
+  return sorted([...rows], query).map((row) => chosenColumns(row, query));
+}
+
+/** The same, and if the query asks for a page, that page of those with the name. Throws an `HttpError` for what is none. */
+export function pagedListing(rows: Iterable<Row>, query: Query): object {
+  const page = pageNumber(query, "page");
+  if (page === undefined) return listing(rows, query);
+  const all = [...rows];
+  return onePage(sorted(all.filter(nameFilter(query)), query), all.length, query, page);
+}
