@@ -7,7 +7,13 @@
  */
 
 import type { FieldTable } from "../amqp/field-table.ts";
-import type { DeadLetterStrategy, Overflow, QueueSettings, QueueType } from "../queue/settings.ts";
+import type {
+  DeadLetterStrategy,
+  DelayedRetry,
+  Overflow,
+  QueueSettings,
+  QueueType,
+} from "../queue/settings.ts";
 import { erlangPairs, erlangTerm, type Json, sortedEntries } from "./erlang-term.ts";
 
 /** Settings by name, checked. */
@@ -113,6 +119,30 @@ const ruleTable: Readonly<Record<string, SettingRule>> = {
     refusal: "is not a valid dead letter strategy",
     unknownTo: classic,
     apply: applyStrategy,
+  },
+  "delayed-retry-max": {
+    isValid: isCount,
+    refusal: "is not a valid delayed retry maximum",
+    unknownTo: classic,
+    apply: (settings, value: number, isArgument) => {
+      if (!isArgument) settings.retryDelayMaxMs = value;
+    },
+  },
+  "delayed-retry-min": {
+    isValid: isCount,
+    refusal: "is not a valid delayed retry minimum",
+    unknownTo: classic,
+    apply: (settings, value: number, isArgument) => {
+      if (!isArgument) settings.retryDelayMinMs = value;
+    },
+  },
+  "delayed-retry-type": {
+    isValid: isOneOf("disabled", "all", "failed", "returned"),
+    refusal: "is not a valid delayed retry type",
+    unknownTo: classic,
+    apply: (settings, value: DelayedRetry, isArgument) => {
+      if (!isArgument) settings.delayedRetry = value;
+    },
   },
   "delivery-limit": {
     isValid: isIntegerFrom(Number.NEGATIVE_INFINITY),

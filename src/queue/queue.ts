@@ -11,12 +11,16 @@ import type { Clock, Timer } from "../clock.ts";
 import type { Holder, MessageStore } from "../store/message-store.ts";
 import { type Consumer, Consumers } from "./consumers.ts";
 import { MessageCounts } from "./counts.ts";
+import { DelayedRetries } from "./delayed-retries.ts";
 import { DeliveryCounts } from "./delivery-counts.ts";
 import { QuorumReady } from "./quorum-ready.ts";
 import { EXPIRES, PERSISTENT, REDELIVERED, Ready, type ReadyMessages } from "./ready.ts";
 import type { QueueSettings } from "./settings.ts";
 import { TimesToLive } from "./times-to-live.ts";
 import { UniqueMessages } from "./unique-messages.ts";
+
+/** Why a delivered message comes back: given back, refused with a second chance, or left behind by a client that is gone. */
+export type Return = "returned" | "failed" | "lost";
 
 export type DeadLetterReason = "rejected" | "expired" | "maxlen" | "delivery_limit";
 
@@ -69,6 +73,7 @@ export class Queue implements Holder {
   readonly #ready: ReadyMessages;
   /** Of a quorum queue. */
   readonly #deliveryCounts: DeliveryCounts | undefined;
+  #delayedRetries: DelayedRetries | undefined;
   readonly #consumers: Consumers;
   /** Of a queue that lets no duplicates in. */
   readonly unique: UniqueMessages | undefined;
@@ -292,11 +297,8 @@ export class Queue implements Holder {
     this.#discard(position, "rejected");
   }
 
-  /**
-   * A delivered message comes back to its place, because its client gives it back or is gone (`isLost`). `dispatch` is for the
-   * caller to call when all have come back.
-   */
-  requeue(position: number, sequence: number, bits: number, isLost = false): void {
+  /** A delivered message comes back to its place. `dispatch` is for the caller to call when all have come back. */
+  requeue(position: number, sequence: number, bits: number, why: Return = "returned"): void {
     if (this.deleted) {
       this.settle(position);
       return;
@@ -304,18 +306,37 @@ export class Queue implements Holder {
     this.unackedCount--;
     const entry = (bits | REDELIVERED) >>> 0;
     if (this.#deliveryCounts === undefined) this.#ready.restore(position, sequence, entry);
-    else this.#comeBack(position, entry, isLost, this.#deliveryCounts);
+    else this.#comeBack(position, entry, why, this.#deliveryCounts);
     this.#dropExcess();
   }
 
   /** However a message comes back to a quorum queue, it counts [RabbitMQ 4.2: delivery-limit]. */
-  #comeBack(position: number, bits: number, isLost: boolean, counts: DeliveryCounts): void {
+  #comeBack(position: number, bits: number, why: Return, counts: DeliveryCounts): void {
     const { deliveryLimit } = this.settings;
-    if (counts.increase(position) > deliveryLimit) this.#discard(position, "delivery_limit");
+    const count = counts.increase(position);
+    const delayMs = this.#retryDelayMs(why, count);
+    if (count > deliveryLimit) this.#discard(position, "delivery_limit");
+    else if (delayMs > 0) this.#retryLater(position, bits, delayMs);
     // Without a limit what one consumer gives back again and again must not keep others from all the rest.
-    else if (deliveryLimit === Number.POSITIVE_INFINITY && !isLost)
+    else if (deliveryLimit === Number.POSITIVE_INFINITY && why !== "lost")
       this.#ready.push(position, bits, 0);
     else this.#ready.restore(position, 0, bits);
+  }
+
+  #retryDelayMs(why: Return, count: number): number {
+    const { delayedRetry, retryDelayMinMs, retryDelayMaxMs } = this.settings;
+    const kind = why === "returned" ? "returned" : "failed";
+    if (delayedRetry !== "all" && delayedRetry !== kind) return 0;
+    return Math.min(retryDelayMinMs * count, retryDelayMaxMs);
+  }
+
+  #retryLater(position: number, bits: number, delayMs: number): void {
+    this.#delayedRetries ??= new DelayedRetries(this.#clock, () => {
+      this.#delayedRetries!.take((due, entry) => this.#ready.restore(due, 0, entry));
+      this.#dropExcess();
+      this.dispatch();
+    });
+    this.#delayedRetries.add(position, bits, delayMs);
   }
 
   addConsumer(consumer: Consumer): void {
@@ -358,6 +379,7 @@ export class Queue implements Holder {
   stop(): void {
     this.#expiryTimer?.cancel();
     this.#unusedTimer?.cancel();
+    this.#delayedRetries?.stop();
   }
 
   /** Lets go of everything and ends the consumers. What is unacked stays with its channels until it is settled. */
@@ -366,6 +388,8 @@ export class Queue implements Holder {
     this.stop();
     for (const consumer of [...this.#consumers.all]) consumer.queueDeleted();
     this.purge();
+    this.#delayedRetries?.take((position) => this.#release(position), true);
+    this.#delayedRetries?.stop();
   }
 
   /** Notes that somebody used the queue, which puts off its expiry. */

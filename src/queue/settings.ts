@@ -12,6 +12,8 @@ import { typeName, valueText } from "../amqp/type-names.ts";
 
 export type Overflow = "drop-head" | "reject-publish" | "reject-publish-dlx";
 export type DeadLetterStrategy = "at-most-once" | "at-least-once";
+/** Of what comes back, what has to wait: what a client gave back, what it failed at, all or nothing. */
+export type DelayedRetry = "disabled" | "all" | "failed" | "returned";
 export const queueTypes = ["classic", "quorum"] as const;
 export type QueueType = (typeof queueTypes)[number];
 
@@ -33,6 +35,10 @@ export interface QueueSettings {
   singleActiveConsumer: boolean;
   /** How often a message of a quorum queue may come back; infinity is without limit. */
   deliveryLimit: number;
+  delayedRetry: DelayedRetry;
+  /** Milliseconds for each time that a message has come back, and in all. */
+  retryDelayMinMs: number;
+  retryDelayMaxMs: number;
   /** How long a delivery may stay unsettled; undefined leaves it to the broker's setting. */
   consumerTimeoutMs: number | undefined;
   /** Whether a message is kept out while another with the same deduplication header is in the queue. */
@@ -134,6 +140,7 @@ function text(value: FieldValue): string {
   return (value.value as Buffer).toString();
 }
 
+const delayedRetries = ["disabled", "all", "failed", "returned"] as const;
 const overflows = ["drop-head", "reject-publish", "reject-publish-dlx"] as const;
 const classic = ["classic"] as const;
 const quorum = ["quorum"] as const;
@@ -224,6 +231,27 @@ const ruleTable: Readonly<Record<string, ArgumentRule>> = {
     },
     types: quorum,
   },
+  "x-delayed-retry-type": {
+    check: checkOneOf(delayedRetries, () => "invalid_delayed_retry_type"),
+    apply: (settings, value) => {
+      settings.delayedRetry = text(value) as DelayedRetry;
+    },
+    types: quorum,
+  },
+  "x-delayed-retry-min": {
+    check: checkTime,
+    apply: (settings, value) => {
+      settings.retryDelayMinMs = integerValue(value)!;
+    },
+    types: quorum,
+  },
+  "x-delayed-retry-max": {
+    check: checkTime,
+    apply: (settings, value) => {
+      settings.retryDelayMaxMs = integerValue(value)!;
+    },
+    types: quorum,
+  },
   "x-consumer-timeout": {
     apply: (settings, value) => {
       const timeoutMs = integerValue(value) ?? -1;
@@ -293,6 +321,9 @@ export function queueSettings(
     deadLetterStrategy: "at-most-once",
     singleActiveConsumer: false,
     deliveryLimit: DELIVERY_LIMIT,
+    delayedRetry: "disabled",
+    retryDelayMinMs: 0,
+    retryDelayMaxMs: Number.POSITIVE_INFINITY,
     consumerTimeoutMs: undefined,
     deduplicates: false,
   };

@@ -58,7 +58,7 @@ function prefetchFor(queue: Queue, prefetch: number): number {
 function recover(channel: Channel, requeue: boolean): void {
   if (!requeue) throw new AmqpError("NOT_IMPLEMENTED", "requeue=false");
   // At once, and also in a transaction.
-  settleAll(channel, channel.unacked.takeAll(), "requeue");
+  settleAll(channel, channel.unacked.takeAll(), "returned");
 }
 
 export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${string}`>> = {
@@ -156,9 +156,9 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
   "basic.ack": (channel, { deliveryTag, multiple }) =>
     settle(channel, deliveryTag, multiple, "ack"),
   "basic.nack": (channel, { deliveryTag, multiple, requeue }) =>
-    settle(channel, deliveryTag, multiple, requeue ? "requeue" : "reject"),
+    settle(channel, deliveryTag, multiple, requeue ? "returned" : "reject"),
   "basic.reject": (channel, { deliveryTag, requeue }) =>
-    settle(channel, deliveryTag, false, requeue ? "requeue" : "reject"),
+    settle(channel, deliveryTag, false, requeue ? "failed" : "reject"),
 
   "basic.recover-async": (channel, { requeue }) => recover(channel, requeue),
   "basic.recover": (channel, { requeue }) => {

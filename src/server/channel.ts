@@ -239,7 +239,7 @@ export class Channel implements ClientChannel {
     this.isOpen = false;
     this.transaction?.rollback();
     this.cancelAll();
-    settleAll(this, this.unacked.takeAll(), "lose");
+    settleAll(this, this.unacked.takeAll(), "lost");
     this.content.release();
     this.vhost.closedChannels.add(this.counts);
   }

@@ -5,11 +5,12 @@
  */
 
 import { AmqpError } from "../amqp/errors.ts";
+import type { Return } from "../queue/queue.ts";
 import type { Channel } from "./channel.ts";
 import type { Delivery } from "./unacked.ts";
 
-/** `lose`: the client is gone, and nobody has said anything about the messages. */
-export type Outcome = "ack" | "reject" | "requeue" | "lose";
+/** What becomes of a delivery; to come back it has several ways. */
+export type Outcome = "ack" | "reject" | Return;
 
 /** Settles by tag; tag 0 with `multiple` is all there are [basic.ack, basic.nack, basic.reject]. */
 export function settle(
@@ -50,7 +51,7 @@ function settleOne(channel: Channel, index: number, outcome: Outcome): void {
     finish(delivery, outcome);
     delivery.source.settled();
     delivery.source.wake();
-    if (outcome === "requeue") delivery.source.queue.dispatch();
+    if (outcome !== "reject") delivery.source.queue.dispatch();
   }
   // What this one frees of the channel's prefetch another consumer may take.
   if (channel.prefetch > 0) channel.wakeConsumers();
@@ -76,5 +77,5 @@ function finish({ source, position, sequence, bits }: Delivery, outcome: Outcome
   const { queue } = source;
   if (outcome === "ack") queue.acknowledge(position);
   else if (outcome === "reject") queue.reject(position);
-  else queue.requeue(position, sequence, bits, outcome === "lose");
+  else queue.requeue(position, sequence, bits, outcome);
 }

@@ -3,7 +3,7 @@
  * limits, consumers with credit, basic.get, settling, requeueing, purging and the passing of time, in random order.
  */
 import { expect } from "vitest";
-import type { Queue } from "../../src/queue/queue.ts";
+import type { Queue, Return } from "../../src/queue/queue.ts";
 import { type Random, seeded } from "../seeded.ts";
 import { Bench, type Delivery, type FakeConsumer } from "./fixtures.ts";
 
@@ -23,6 +23,10 @@ interface Limits {
   priorityMax: number;
   ttlMs: number;
   deliveryLimit: number;
+  /** What waits when it has come back: nothing, or what came back so. */
+  retry: "disabled" | "all" | "failed" | "returned";
+  retryMinMs: number;
+  retryMaxMs: number;
 }
 
 type Death = [body: string, reason: string, atMs: number];
@@ -31,6 +35,8 @@ class Model {
   nowMs = 0;
   ready: Message[] = [];
   unacked = new Map<string, Message>();
+  /** What has come back and waits, by when it is due. */
+  delayed: { message: Message; dueMs: number; published: number }[] = [];
   readonly deaths: Death[] = [];
   readonly delivered: string[] = [];
   credit = 0;
@@ -117,26 +123,35 @@ class Model {
     return message?.body;
   }
 
-  requeue(bodies: readonly string[], isLost: boolean): void {
+  requeue(bodies: readonly string[], why: Return): void {
     for (const body of bodies) {
-      this.#comeBack(this.unacked.get(body)!, isLost);
+      this.#comeBack(this.unacked.get(body)!, why);
       this.unacked.delete(body);
       this.#dropExcess();
     }
     this.settleDown();
   }
 
-  #comeBack(message: Message, isLost: boolean): void {
-    const { quorum, deliveryLimit } = this.#limits;
+  #comeBack(message: Message, why: Return): void {
+    const { quorum, deliveryLimit, retry, retryMinMs, retryMaxMs } = this.#limits;
     message.count++;
     message.returned = 0;
     if (quorum && message.count > deliveryLimit) {
       this.#die(message, "delivery_limit");
       return;
     }
+    const waits = retry === "all" || retry === (why === "returned" ? "returned" : "failed");
+    const delayMs = waits ? Math.min(retryMinMs * message.count, retryMaxMs) : 0;
+    if (quorum && delayMs > 0) {
+      const published = Number(message.body.slice(1));
+      this.delayed.push({ message, dueMs: this.nowMs + delayMs, published });
+      this.delayed.sort((a, b) => a.dueMs - b.dueMs || a.published - b.published);
+      return;
+    }
     this.ready.push(message);
     if (!quorum) return;
-    if (deliveryLimit < Number.POSITIVE_INFINITY || isLost) message.returned = this.#returns++;
+    if (deliveryLimit < Number.POSITIVE_INFINITY || why === "lost")
+      message.returned = this.#returns++;
     else [message.arrival, message.level] = [this.#arrivals++, 0];
   }
 
@@ -153,6 +168,16 @@ class Model {
 
   advance(ms: number): void {
     const endMs = this.nowMs + ms;
+    while (this.delayed.length > 0 && this.delayed[0]!.dueMs <= endMs) {
+      this.nowMs = this.delayed[0]!.dueMs;
+      while (this.delayed[0]?.dueMs === this.nowMs) {
+        const { message } = this.delayed.shift()!;
+        message.returned = this.#returns++;
+        this.ready.push(message);
+      }
+      this.#dropExcess();
+      this.settleDown();
+    }
     while (this.ready.length > 0 && this.first()!.dueMs <= endMs) {
       this.nowMs = Math.max(this.nowMs, this.first()!.dueMs);
       this.settleDown();
@@ -168,20 +193,33 @@ class Run {
   readonly #consumer: FakeConsumer;
   readonly #unacked = new Map<string, Delivery>();
   readonly #random: Random;
+  readonly #expires: boolean;
   #published = 0;
   #seen = 0;
 
   constructor(random: Random, quorum: boolean) {
     this.#random = random;
     const lengthMax = random.pick([Number.POSITIVE_INFINITY, 0, 1, 3, 8]);
-    const ttlMs = random.pick([Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0, 20, 60]);
+    // Whether what expires or what is due comes first in a millisecond is nobody's business.
+    const retry = random.pick(["disabled", "all", "failed", "returned"] as const);
+    this.#expires = !quorum || retry === "disabled";
+    const ttlMs = this.#expires
+      ? random.pick([Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY, 0, 20, 60])
+      : Number.POSITIVE_INFINITY;
     const priorityMax = quorum ? 1 : random.pick([0, 0, 3]);
     const deliveryLimit = random.pick([Number.POSITIVE_INFINITY, 0, 1, 3]);
-    this.#model = new Model({ quorum, lengthMax, ttlMs, priorityMax, deliveryLimit });
+    const [retryMinMs, retryMaxMs] = [random.below(20), random.between(5, 40)];
+    this.#model = new Model({
+      ...{ quorum, lengthMax, ttlMs, priorityMax, deliveryLimit },
+      ...{ retry, retryMinMs, retryMaxMs },
+    });
     const typed: Record<string, string | number> = quorum
       ? {
           "x-queue-type": "quorum",
           "x-delivery-limit": Number.isFinite(deliveryLimit) ? deliveryLimit : -1,
+          "x-delayed-retry-type": retry,
+          "x-delayed-retry-min": retryMinMs,
+          "x-delayed-retry-max": retryMaxMs,
         }
       : { "x-max-priority": priorityMax };
     this.#queue = this.#bench.queue({
@@ -224,7 +262,7 @@ class Run {
   #publish(): void {
     const random = this.#random;
     const body = `m${this.#published++}`;
-    const ttlMs = random.chance(50) ? -1 : random.below(50);
+    const ttlMs = !this.#expires || random.chance(50) ? -1 : random.below(50);
     const priority = random.below(8);
     this.#bench.publish(this.#queue, body, { ttlMs, priority });
     this.#model.publish(body, ttlMs, priority);
@@ -265,13 +303,13 @@ class Run {
       const delivery = this.#takeUnacked();
       if (delivery !== undefined) returning.push(delivery);
     }
-    const isLost = this.#random.chance(50);
+    const why = this.#random.pick(["returned", "failed", "lost"] as const);
     for (const { position, sequence, bits } of returning)
-      this.#queue.requeue(position, sequence, bits, isLost);
+      this.#queue.requeue(position, sequence, bits, why);
     this.#queue.dispatch();
     this.#model.requeue(
       returning.map(({ body }) => body),
-      isLost,
+      why,
     );
   }
 
@@ -306,7 +344,7 @@ class Run {
       ready: model.ready.length,
       readyBytes: model.ready.reduce((sum, { body }) => sum + body.length, 0),
       unacked: model.unacked.size,
-      live: model.ready.length + model.unacked.size,
+      live: model.ready.length + model.unacked.size + model.delayed.length,
       delivered: model.delivered.slice(-5),
       deaths: model.deaths.slice(-5),
       deathCount: model.deaths.length,

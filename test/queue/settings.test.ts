@@ -49,6 +49,9 @@ test("without arguments a queue is classic and has no limits", () => {
     deadLetterStrategy: "at-most-once",
     singleActiveConsumer: false,
     deliveryLimit: 20,
+    delayedRetry: "disabled",
+    retryDelayMinMs: 0,
+    retryDelayMaxMs: Number.POSITIVE_INFINITY,
     consumerTimeoutMs: undefined,
     deduplicates: false,
   });
@@ -82,9 +85,30 @@ test("every argument comes to a setting", () => {
     deadLetterStrategy: "at-most-once",
     singleActiveConsumer: true,
     deliveryLimit: 20,
+    delayedRetry: "disabled",
+    retryDelayMinMs: 0,
+    retryDelayMaxMs: Number.POSITIVE_INFINITY,
     consumerTimeoutMs: 90_000,
     deduplicates: true,
   });
+});
+
+test("Q27 a quorum queue's arguments say what has to wait, and how long", () => {
+  const retries = (entries: Record<string, FieldValue>) =>
+    settings({ "x-queue-type": longstr("quorum"), ...entries });
+  expect(
+    retries({
+      "x-delayed-retry-type": longstr("failed"),
+      "x-delayed-retry-min": int(100),
+      "x-delayed-retry-max": int(1000),
+    }),
+  ).toMatchObject({ delayedRetry: "failed", retryDelayMinMs: 100, retryDelayMaxMs: 1000 });
+  expect(refusal(() => retries({ "x-delayed-retry-type": longstr("some") }))).toContain(
+    "invalid arg 'x-delayed-retry-type'",
+  );
+  expect(refusal(() => retries({ "x-delayed-retry-min": int(-1) }))).toContain(
+    "{value_negative,-1}",
+  );
 });
 
 test("Q26 a delivery limit below 0 is no limit, and so is one that is no integer", () => {
