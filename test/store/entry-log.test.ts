@@ -3,7 +3,8 @@ import { describe, expect, test } from "vitest";
 import { EntryLog } from "../../src/store/entry-log.ts";
 import { Turn } from "../../src/turn.ts";
 import { Random, seeded } from "../seeded.ts";
-import { Cut, SimulatedDisk } from "./simulated-disk.ts";
+import { answersTopologyBeforeSync } from "./broken-disk.ts";
+import { Cut, type Sabotage, SimulatedDisk } from "./simulated-disk.ts";
 
 type Entry = { op: "set"; key: string; value: number } | { op: "delete"; key: string };
 
@@ -94,23 +95,37 @@ function oneLife(random: Random, disk: SimulatedDisk, exists: string): string[] 
   return possible;
 }
 
+function liveAndCrash(random: Random, sabotage: Sabotage = {}): void {
+  let disk = new SimulatedDisk(random, sabotage);
+  disk.namesInOrder = true;
+  let exists = "[]";
+  for (let life = 0; life < 4; life++) {
+    disk.cutAt = disk.operations + random.between(1, 120);
+    const possible = oneLife(random, disk, exists);
+    disk = disk.crash(random.chance(50) ? "power" : "kill");
+    disk.cutAt = Number.POSITIVE_INFINITY;
+    exists = text(new Opened(disk).map);
+    expect(possible).toContain(exists);
+  }
+}
+
 seeded(
   "after a crash nothing is lost of a turn that has ended, and nothing has changed its order, on a disk that fills up",
   60,
-  (random) => {
-    let disk = new SimulatedDisk(random);
-    disk.namesInOrder = true;
-    let exists = "[]";
-    for (let life = 0; life < 4; life++) {
-      disk.cutAt = disk.operations + random.between(1, 120);
-      const possible = oneLife(random, disk, exists);
-      disk = disk.crash(random.chance(50) ? "power" : "kill");
-      disk.cutAt = Number.POSITIVE_INFINITY;
-      exists = text(new Opened(disk).map);
-      expect(possible).toContain(exists);
-    }
-  },
+  (random) => liveAndCrash(random),
 );
+
+test("it is noticed when something is answered before its sync", () => {
+  let noticed = 0;
+  for (let seed = 1; seed <= 20; seed++) {
+    try {
+      liveAndCrash(new Random(seed), answersTopologyBeforeSync);
+    } catch {
+      noticed++;
+    }
+  }
+  expect(noticed).toBeGreaterThan(5);
+});
 
 describe("of a log whose end is damaged", () => {
   const disk = new SimulatedDisk(new Random(1));

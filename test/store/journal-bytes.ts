@@ -22,10 +22,10 @@ export interface Block {
 }
 
 /** The valid blocks from the beginning of a file on. */
-export function walkBlocks(bytes: Buffer): Block[] {
+export function walkBlocks(bytes: Buffer, salt = SALT): Block[] {
   const blocks: Block[] = [];
   for (let start = 0; start < bytes.length; ) {
-    const header = readBlock(bytes, start, bytes.length, SALT);
+    const header = readBlock(bytes, start, bytes.length, salt);
     if (header === undefined) break;
     blocks.push({ start, end: start + header.bytes, header });
     start += header.bytes;
@@ -58,8 +58,8 @@ function bytesOfRecord(bytes: Buffer, at: number, type: number): number {
 }
 
 /** Makes the checksum of a changed block right. */
-export function reseal(bytes: Buffer, { start, end, header }: Block): void {
-  sealBlock(bytes, start, end, { ...header, salt: SALT });
+export function reseal(bytes: Buffer, { start, end, header }: Block, salt = SALT): void {
+  sealBlock(bytes, start, end, { ...header, salt });
 }
 
 /** A segment file without what follows its blocks. */

@@ -5,11 +5,15 @@
  * `npm run simulate -- --seeds 100000` runs more, `--seed 17` one.
  */
 import { describe, expect, test } from "vitest";
-import { BLOCK_HEADER_BYTES, MESSAGE, SETTLED } from "../../src/store/segment-format.ts";
 import { cutJournal, runJournal } from "../simulation/seeds.ts";
-import { reseal, walkBlocks, walkRecords } from "./journal-bytes.ts";
+import {
+  confirmsBeforeSync,
+  dropLastBlock,
+  flipLastMessage,
+  ignoreChecksums,
+  skipsSettled,
+} from "./broken-disk.ts";
 import { JournalRun, type RunOptions } from "./journal-model.ts";
-import type { SimulatedDisk } from "./simulated-disk.ts";
 
 const SEEDS = 3000;
 const FULL_DISK_SEEDS = 1000;
@@ -37,41 +41,6 @@ describe("after every crash the journal is where it was after some turn", () => 
   });
 });
 
-/** Writes the block as if its queues were done with nothing. */
-function forgetSettled(bytes: Buffer): Buffer {
-  const copy = Buffer.from(bytes);
-  for (const block of walkBlocks(copy)) {
-    for (const { type, at } of walkRecords(copy, block))
-      if (type === SETTLED) copy.writeUInt32LE(0, at + 16);
-    reseal(copy, block);
-  }
-  return copy;
-}
-
-/** Changes a byte of the last message in each file, and makes its checksum right. */
-function flipLastMessage(disk: SimulatedDisk): void {
-  for (const name of disk.list()) {
-    const bytes = disk.bytesOf(name);
-    for (const block of walkBlocks(bytes).reverse()) {
-      const message = walkRecords(bytes, block).findLast(({ type }) => type === MESSAGE);
-      if (message === undefined) continue;
-      bytes[message.end - 1]! ^= 1;
-      reseal(bytes, block);
-      break;
-    }
-  }
-}
-
-/** The last block of the youngest file that has any is missing, as if it had never been written. */
-function dropLastBlock(disk: SimulatedDisk): void {
-  for (const name of disk.list().reverse()) {
-    const last = walkBlocks(disk.bytesOf(name)).at(-1);
-    if (last === undefined) continue;
-    disk.bytesOf(name).fill(0, last.start, last.start + BLOCK_HEADER_BYTES);
-    return;
-  }
-}
-
 /** How many of the first seeds notice. */
 function noticed(seeds: number, options: Omit<RunOptions, "seed">): number {
   let count = 0;
@@ -92,7 +61,11 @@ describe("the model notices", () => {
   });
 
   test("a sync after which nothing is on the disk", () => {
-    expect(noticed(20, { sabotage: { syncsNothing: true } })).toBeGreaterThan(2);
+    expect(noticed(20, { sabotage: { syncsNothing: () => true } })).toBeGreaterThan(2);
+  });
+
+  test("a confirm before the sync", () => {
+    expect(noticed(100, { sabotage: confirmsBeforeSync })).toBeGreaterThan(2);
   });
 
   test("names that are not on the disk when the folder has been synced", () => {
@@ -100,11 +73,15 @@ describe("the model notices", () => {
   });
 
   test("settled messages that are not noted", () => {
-    expect(noticed(20, { sabotage: { onWrite: forgetSettled } })).toBeGreaterThan(10);
+    expect(noticed(20, { sabotage: skipsSettled })).toBeGreaterThan(10);
   });
 
   test("a changed byte under a right checksum", () => {
     expect(noticed(20, { tamper: flipLastMessage })).toBeGreaterThan(10);
+  });
+
+  test("checksums that nobody looks at", () => {
+    expect(noticed(200, { tamper: ignoreChecksums })).toBeGreaterThan(1);
   });
 
   test("a block that is lost although it was safe", () => {

@@ -118,8 +118,10 @@ interface PendingSync {
 
 /** What a disk does that no disk should do: for tests of the tests. */
 export interface Sabotage {
-  /** `sync` calls back, and nothing is on the disk. */
-  readonly syncsNothing?: boolean;
+  /** Files of which nothing is on the disk when they have been synced. */
+  readonly syncsNothing?: (name: string) => boolean;
+  /** `sync` calls back before what it is about is on the disk: that is there when the next one has ended. */
+  readonly answersEarly?: boolean;
   /** `syncFolder` returns, and no name is on the disk. */
   readonly syncsNoNames?: boolean;
   /** What is written instead of the bytes given; nothing when undefined. */
@@ -307,16 +309,23 @@ export class SimulatedDisk implements Disk {
     inode.change({ offset: size, bytes: undefined });
   }
 
-  sync(inode: Inode, callback: (error: Error | null) => void): void {
+  sync(inode: Inode, name: string, callback: (error: Error | null) => void): void {
     this.#step();
-    const count = this.#sabotage.syncsNothing === true ? 0 : inode.unsynced.length;
-    this.#root.#syncs.push({ inode, count, callback });
+    const { answersEarly } = this.#sabotage;
+    const count = this.#loses(name) ? 0 : inode.unsynced.length;
+    const syncs = this.#root.#syncs;
+    if (answersEarly !== true) syncs.push({ inode, count, callback });
+    else syncs.push({ inode, count: 0, callback }, { inode, count, callback: () => undefined });
   }
 
-  syncNow(inode: Inode): void {
+  #loses(name: string): boolean {
+    return this.#sabotage.syncsNothing?.(name) ?? false;
+  }
+
+  syncNow(inode: Inode, name: string): void {
     this.#mayFail("sync");
     this.#step();
-    if (this.#sabotage.syncsNothing !== true) inode.settle(inode.unsynced.length);
+    if (!this.#loses(name)) inode.settle(inode.unsynced.length);
   }
 
   /** Ends the syncs that are under way, as many as `count` of them; says how many there were. */
@@ -473,11 +482,13 @@ class SimulatedFile implements DiskFile {
 
   /** A file that is closed before its sync has ended may have lost its descriptor to another. */
   sync(callback: (error: Error | null) => void): void {
-    this.#disk.sync(this.#open(), (error) => callback(this.#closed ? diskError("EBADF") : error));
+    this.#disk.sync(this.#open(), this.#name, (error) =>
+      callback(this.#closed ? diskError("EBADF") : error),
+    );
   }
 
   syncNow(): void {
-    this.#disk.syncNow(this.#open());
+    this.#disk.syncNow(this.#open(), this.#name);
   }
 
   truncate(size: number): void {
