@@ -149,7 +149,7 @@ const leaderLocators = ["client-local", "balanced", "random", "least-leaders"] a
 
 const QUEUE_TYPE = "x-queue-type";
 
-/** In the order in which they are checked. */
+/** In the order in which they are checked, and compared with those of a queue that is there: of several RabbitMQ names the first. */
 const ruleTable: Readonly<Record<string, ArgumentRule>> = {
   [QUEUE_TYPE]: {
     check: checkOneOf(queueTypes, (type) => `"unsupported queue type '${type}'"`),
@@ -167,24 +167,6 @@ const ruleTable: Readonly<Record<string, ArgumentRule>> = {
     check: checkTime,
     apply: (settings, value) => {
       settings.messageTtlMs = integerValue(value);
-    },
-  },
-  "x-max-length": {
-    check: checkCount,
-    apply: (settings, value) => {
-      settings.lengthMax = integerValue(value)!;
-    },
-  },
-  "x-max-length-bytes": {
-    check: checkCount,
-    apply: (settings, value) => {
-      settings.bodyBytesMax = integerValue(value)!;
-    },
-  },
-  "x-overflow": {
-    check: checkOneOf(overflows, () => "invalid_overflow"),
-    apply: (settings, value) => {
-      settings.overflow = text(value) as Overflow;
     },
   },
   "x-dead-letter-exchange": {
@@ -210,6 +192,20 @@ const ruleTable: Readonly<Record<string, ArgumentRule>> = {
     },
     types: quorum,
   },
+  "x-max-length": {
+    check: checkCount,
+    apply: (settings, value) => {
+      settings.lengthMax = integerValue(value)!;
+    },
+  },
+  "x-max-length-bytes": {
+    check: checkCount,
+    apply: (settings, value) => {
+      settings.bodyBytesMax = integerValue(value)!;
+    },
+  },
+  "x-max-in-memory-length": { check: checkCount, types: quorum },
+  "x-max-in-memory-bytes": { check: checkCount, types: quorum },
   "x-max-priority": {
     check: checkPriorityMax,
     apply: (settings, value) => {
@@ -217,6 +213,17 @@ const ruleTable: Readonly<Record<string, ArgumentRule>> = {
     },
     types: classic,
   },
+  "x-overflow": {
+    check: checkOneOf(overflows, () => "invalid_overflow"),
+    apply: (settings, value) => {
+      settings.overflow = text(value) as Overflow;
+    },
+  },
+  "x-queue-mode": {
+    check: checkOneOf(["default", "lazy"], (mode) => `"unsupported queue mode '${mode}'"`),
+    types: classic,
+  },
+  "x-queue-version": { check: checkQueueVersion, types: classic },
   "x-single-active-consumer": {
     check: checkBoolean,
     apply: (settings, value) => {
@@ -265,11 +272,6 @@ const ruleTable: Readonly<Record<string, ArgumentRule>> = {
     },
     isFree: true,
   },
-  "x-queue-mode": {
-    check: checkOneOf(["default", "lazy"], (mode) => `"unsupported queue mode '${mode}'"`),
-    types: classic,
-  },
-  "x-queue-version": { check: checkQueueVersion, types: classic },
   "x-queue-master-locator": { check: checkText, types: classic },
   "x-quorum-initial-group-size": { check: checkGroupSize, types: quorum },
   "x-queue-leader-locator": {
@@ -279,8 +281,6 @@ const ruleTable: Readonly<Record<string, ArgumentRule>> = {
   "x-max-age": { types: stream },
   "x-stream-max-segment-size-bytes": { types: stream },
   "x-stream-filter-size-bytes": { types: stream },
-  "x-max-in-memory-length": { check: checkCount, types: quorum },
-  "x-max-in-memory-bytes": { check: checkCount, types: quorum },
 };
 
 const rules: ReadonlyMap<string, ArgumentRule> = new Map(Object.entries(ruleTable));
