@@ -244,6 +244,8 @@ export class Queue implements Holder {
     const { position, sequence, bits } = this.#ready;
     this.#ready.shift();
     this.#noteDelivery(position, bits);
+    // It is said how many are left: what has expired behind it is not among them [RabbitMQ].
+    this.#dropExpired();
     this.#watchExpiry();
     return { position, sequence, bits };
   }

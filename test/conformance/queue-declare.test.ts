@@ -159,6 +159,30 @@ describe("Q2 declaring a queue again", () => {
     expect(await refusedDeclare(first, second)).toEqual(inequivalent(property, text));
   });
 
+  test("names of several arguments the first in RabbitMQ's order", async () => {
+    const order: [string, unknown][] = [
+      ["x-expires", 70_000],
+      ["x-message-ttl", 70_000],
+      ["x-dead-letter-exchange", "amq.fanout"],
+      ["x-dead-letter-routing-key", "key"],
+      ["x-max-length", 10],
+      ["x-max-length-bytes", 10],
+      ["x-max-priority", 3],
+      ["x-overflow", "drop-head"],
+      ["x-queue-mode", "lazy"],
+      ["x-queue-version", 1],
+      ["x-single-active-consumer", true],
+    ];
+    for (const [from, [first]] of order.entries()) {
+      // A dead letter routing key without an exchange would be refused for that.
+      const rest = order.slice(from);
+      if (first === "x-dead-letter-routing-key") rest.shift();
+      const args = Object.fromEntries(rest.reverse());
+      const { message } = await refusedDeclare({}, { arguments: args });
+      expect(message).toContain(`inequivalent arg '${rest.at(-1)![0]}'`);
+    }
+  });
+
   test("names the first difference of durable, auto_delete and the arguments", async () => {
     const all = { durable: false, autoDelete: true, expires: 70_000 };
     expect(await refusedDeclare({}, all)).toMatchObject({

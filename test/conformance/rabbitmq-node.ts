@@ -33,9 +33,25 @@ export async function setup(): Promise<(() => Promise<void>) | undefined> {
   if (wanted === undefined || wanted === "") return undefined;
   if (wanted !== "rabbitmq")
     throw new Error(`CONFORMANCE_BROKER=${wanted}: only rabbitmq is known`);
-  if (!existsSync(SERVER))
+  if (!isRabbitMQInstalled())
     throw new Error(`${SERVER} is missing: install Debian's rabbitmq-server`);
+  const node = await startRabbitMQ();
+  Object.assign(process.env, { BROKER_URL: node.url, MANAGEMENT_URL: node.managementUrl });
+  return node.stop;
+}
 
+export interface RabbitMQNode {
+  readonly url: string;
+  readonly managementUrl: string;
+  stop(): Promise<void>;
+}
+
+export function isRabbitMQInstalled(): boolean {
+  return existsSync(SERVER);
+}
+
+/** A node of its own, ready for clients; to be stopped by whoever started it. */
+export async function startRabbitMQ(): Promise<RabbitMQNode> {
   const folder = await mkdtemp(join(tmpdir(), "conformance-rabbitmq-"));
   const ports = await freePorts();
   const { amqpPort, managementPort, epmdPort } = ports;
@@ -55,11 +71,11 @@ export async function setup(): Promise<(() => Promise<void>) | undefined> {
     await stopAll();
     throw error;
   }
-  Object.assign(process.env, {
-    BROKER_URL: `amqp://guest:guest@127.0.0.1:${amqpPort}`,
-    MANAGEMENT_URL: `http://guest:guest@127.0.0.1:${managementPort}`,
-  });
-  return stopAll;
+  return {
+    url: `amqp://guest:guest@127.0.0.1:${amqpPort}`,
+    managementUrl: `http://guest:guest@127.0.0.1:${managementPort}`,
+    stop: stopAll,
+  };
 }
 
 interface Ports {

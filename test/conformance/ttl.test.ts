@@ -79,6 +79,15 @@ test("Q15 messages expire at the head only: a long one holds up the short ones b
   expect(await channel.get(queue)).toBe(false);
 });
 
+test("Q15 basic.get does not count what has expired behind the message that it takes", async () => {
+  const channel = await openConfirmChannel();
+  const queue = await newQueue(channel);
+  await send(channel, queue, "stays");
+  channel.sendToQueue(queue, Buffer.from("short"), { expiration: "0" });
+  await channel.waitForConfirms();
+  expect((await get(channel, queue)).fields.messageCount).toBe(0);
+});
+
 test("Q15 expired messages behind the head are purged, counted and deleted like others", async () => {
   const channel = await openConfirmChannel();
   const publish = async (queue: string) => {

@@ -36,7 +36,8 @@ async function playBoth(
   return [one!, other!];
 }
 
-function firstDifference(
+/** The first step after which not the same was seen. */
+export function firstDifference(
   operations: readonly Operation[],
   [one, other]: readonly [Transcript, Transcript],
   seed: number,
