@@ -86,6 +86,8 @@ export class SimulatedClient implements FrameHandler {
   #bodyBytesLeft = 0;
   isOpen = true;
   isBlocked = false;
+  /** Why it was last. */
+  blockedReason = "";
 
   constructor(stream: SimulatedStream, listener: ClientListener) {
     this.#stream = stream;
@@ -219,6 +221,7 @@ export class SimulatedClient implements FrameHandler {
         break;
       case "connection.blocked":
         this.isBlocked = true;
+        this.blockedReason = args.reason;
         break;
       case "connection.unblocked":
         this.isBlocked = false;
