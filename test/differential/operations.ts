@@ -8,7 +8,7 @@
 import type { FieldTable, FieldValue } from "../../src/amqp/field-table.ts";
 import type { Random } from "../seeded.ts";
 
-export type ArgumentValue = string | number | boolean;
+export type ArgumentValue = string | number | boolean | readonly string[];
 export type Arguments = Readonly<Record<string, ArgumentValue>>;
 
 export interface Message {
@@ -126,6 +126,9 @@ const messageHeaders: readonly (Arguments | undefined)[] = [
   { h: 1 },
   { h: 2, g: "x" },
   { "x-h": 1, h: 1 },
+  { CC: ["q1", "a.b"], h: 1 },
+  { BCC: ["q2", "q2"], CC: ["q3"] },
+  { CC: "q1" },
 ];
 
 function someArguments(random: Random): Arguments {
@@ -290,11 +293,12 @@ export function sequence(random: Random, length: number): Operation[] {
 
 /** Arguments on the wire: integers as 32 bits. */
 export function table(values: Arguments): FieldTable {
-  return new Map(
-    Object.entries(values).map(([key, value]): [string, FieldValue] => {
-      if (typeof value === "number") return [key, { type: "I", value }];
-      if (typeof value === "boolean") return [key, { type: "t", value }];
-      return [key, { type: "S", value: Buffer.from(value) }];
-    }),
-  );
+  return new Map(Object.entries(values).map(([key, value]) => [key, fieldValue(value)]));
+}
+
+function fieldValue(value: ArgumentValue): FieldValue {
+  if (typeof value === "number") return { type: "I", value };
+  if (typeof value === "boolean") return { type: "t", value };
+  if (typeof value === "string") return { type: "S", value: Buffer.from(value) };
+  return { type: "A", value: value.map(fieldValue) };
 }

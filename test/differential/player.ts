@@ -174,7 +174,11 @@ class Player {
   #arguments(given: Arguments): ReturnType<typeof table> {
     const named = Object.entries(given).map(([key, value]) => [
       key,
-      typeof value === "string" ? this.#name(value) : value,
+      typeof value === "string"
+        ? this.#name(value)
+        : Array.isArray(value)
+          ? value.map((name) => this.#name(name))
+          : value,
     ]);
     return table(Object.fromEntries(named));
   }
