@@ -86,7 +86,8 @@ function putTopicPermission(call: Call): Reply {
   const body = call.json;
   require(body, "exchange", "write", "read");
   const exchange = requiredText(body, "exchange");
-  const isNew = !topicsOf(call).some((row) => row.exchange === exchange);
+  // New is the first one, of whatever exchange [RabbitMQ].
+  const isNew = topicsOf(call).length === 0;
   call.host.permissions.setTopic(user, vhost, exchange, {
     write: requiredText(body, "write"),
     read: requiredText(body, "read"),

@@ -96,6 +96,7 @@ export const rows = {
   A14: { title: "The default user" },
 
   V1: { title: "Virtual hosts come and go, with their connections" },
+  V2: { title: "What a virtual host says of itself, and its protection from deletion" },
   V3: { title: "The default queue type of a virtual host" },
   V4: { title: "Limits of a virtual host" },
   V5: { title: "Limits of a user" },
@@ -251,6 +252,11 @@ export const rows = {
   QQ8: { title: "What counts as a failed delivery" },
 
   G1: { title: "The management HTTP API" },
+  M7: {
+    title: "Counts as they are now",
+    notChecked: "RabbitMQ shows those of some seconds ago",
+  },
+
   G8: { title: "rabbitmq.conf and conf.d" },
   G10: { title: "enabled_plugins" },
   G11: { title: "Variables of the server" },
@@ -263,6 +269,7 @@ export const rows = {
   G18: { title: "The cluster of one node" },
   G19: { title: "Feature flags and deprecated features" },
   G20: { title: "Logging in to the API, and what user tags allow there" },
+  G21: { title: "Rates", notChecked: "they depend on when RabbitMQ took its samples" },
 } as const satisfies Record<string, Row>;
 
 export type RowId = keyof typeof rows;
