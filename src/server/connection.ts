@@ -6,8 +6,8 @@
  */
 
 import type { Duplex } from "node:stream";
-import { type Content, EXPECT_METHOD, unexpectedFrameFor } from "../amqp/content.ts";
-import { AmqpError, NO_METHOD } from "../amqp/errors.ts";
+import { EXPECT_METHOD, unexpectedFrameFor } from "../amqp/content.ts";
+import { AmqpError } from "../amqp/errors.ts";
 import {
   FRAME_BODY,
   FRAME_HEADER,
@@ -27,7 +27,8 @@ import type { Host } from "../broker/host.ts";
 import type { User } from "../broker/users.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
 import type { Timer } from "../clock.ts";
-import { Channel } from "./channel.ts";
+import type { Channel } from "./channel.ts";
+import { Channels } from "./channels.ts";
 import { ConnectionLog } from "./connection-log.ts";
 import { handle } from "./handlers.ts";
 import {
@@ -48,7 +49,6 @@ const PUBLISH = methodKey(...methods["basic.publish"].id);
 const ACK = methodKey(...methods["basic.ack"].id);
 const CHANNEL_OPEN = methodKey(...methods["channel.open"].id);
 const CHANNEL_CLOSE = methodKey(...methods["channel.close"].id);
-const CHANNEL_CLOSE_OK = methodKey(...methods["channel.close-ok"].id);
 const CONNECTION_CLOSE = methodKey(...methods["connection.close"].id);
 const CONNECTION_CLOSE_OK = methodKey(...methods["connection.close-ok"].id);
 
@@ -65,13 +65,9 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   readonly #stream: Duplex;
   readonly #parser: FrameParser;
   readonly #handshake: Handshake;
-  readonly #channels: (Channel | undefined)[] = [];
-  /** Channels that this side is closing: what comes for them is dropped until the client agrees. */
-  readonly #closingChannels = new Set<number>();
+  readonly #channels: Channels;
   #state: State = "header";
   #header: Buffer = Buffer.alloc(0);
-  /** The content whose ranges point into the chunk that is being read. */
-  #borrowing: Content | undefined;
   #timer: Timer | undefined;
   #heartbeat: Heartbeat | undefined;
   #session: HandshakeResult | undefined;
@@ -89,9 +85,10 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     this.#connectedAtMs = host.clock.now();
     this.#onEnd = onEnd;
     this.writer = new Writer(stream, host.turn, host.settings.frameMax, () =>
-      this.#wakeConsumers(),
+      this.#channels.wakeConsumers(),
     );
     this.output = this.writer.output;
+    this.#channels = new Channels(this);
     this.#handshake = new Handshake(host, peer);
     this.#parser = new FrameParser(this, this.#handshake.frameMax);
     this.#timer = host.clock.setTimer(host.settings.handshakeTimeoutMs, () =>
@@ -118,13 +115,11 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   }
 
   get channelCount(): number {
-    let count = 0;
-    for (const channel of this.#channels) if (channel !== undefined) count++;
-    return count;
+    return this.#channels.count;
   }
 
-  *channels(): Iterable<ClientChannel> {
-    for (const channel of this.#channels) if (channel !== undefined) yield channel;
+  channels(): Iterable<ClientChannel> {
+    return this.#channels;
   }
 
   info(): ConnectionInfo {
@@ -158,9 +153,9 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   checkConsumerTimeouts(): void {
     for (const channel of this.#channels) {
       try {
-        channel?.checkConsumerTimeout();
+        channel.checkConsumerTimeout();
       } catch (error) {
-        this.#fail(error, channel!.number, 0);
+        this.#fail(error, channel.number, 0);
       }
     }
   }
@@ -189,8 +184,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
       this.#fail(error, 0, 0);
       this.writer.end();
     }
-    this.#borrowing?.detach();
-    this.#borrowing = undefined;
+    this.#channels.endChunk();
   }
 
   /** Reads the protocol header and returns what follows it. */
@@ -217,7 +211,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   onMethodFrame(number: number, buffer: Buffer, start: number, end: number): void {
     const key = buffer.readInt32BE(start);
     try {
-      const channel = this.#channels[number];
+      const channel = this.#channels.get(number);
       if (channel === undefined) this.#otherMethod(number, key, buffer, start, end);
       else this.#channelMethod(channel, key, buffer, start, end);
     } catch (error) {
@@ -228,7 +222,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   #channelMethod(channel: Channel, key: number, buffer: Buffer, start: number, end: number): void {
     channel.expectMethod();
     if (key === PUBLISH) {
-      this.#borrow(channel.content);
+      this.#channels.borrow(channel.content);
       channel.content.begin(buffer, start, end);
       const { alarm } = this.host;
       if (alarm.isSet) alarm.block(this);
@@ -238,17 +232,10 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     } else if (key === CHANNEL_OPEN) {
       throw new AmqpError("CHANNEL_ERROR", "second 'channel.open' seen");
     } else if (key === CHANNEL_CLOSE) {
-      this.#channelClosedByClient(channel);
+      this.#channels.closedByClient(channel);
     } else {
       handle(channel, decodeMethod(buffer, start, end));
     }
-  }
-
-  /** From now on `content` refers to the chunk; another one that does is copied, so that one at most is to be watched. */
-  #borrow(content: Content): void {
-    if (this.#borrowing === content) return;
-    this.#borrowing?.detach();
-    this.#borrowing = content;
   }
 
   /** Methods of the connection, those that open and close channels, and those that come too early or too late. */
@@ -258,8 +245,8 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
       else if (key === CONNECTION_CLOSE_OK && number === 0) this.#end();
       return;
     }
-    if (this.#closingChannels.has(number)) {
-      this.#closingChannelMethod(number, key);
+    if (this.#channels.isClosing(number)) {
+      this.#channels.closingMethod(number, key);
       return;
     }
     if (number === 0) {
@@ -267,18 +254,9 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     } else if (this.#state !== "running") {
       throw unexpectedFrame(FRAME_METHOD, buffer, start, end);
     } else if (key === CHANNEL_OPEN) {
-      this.#openChannel(number);
+      this.#channels.open(number, this.#handshake.channelMax);
     } else {
       throw new AmqpError("CHANNEL_ERROR", "expected 'channel.open'");
-    }
-  }
-
-  #closingChannelMethod(number: number, key: number): void {
-    if (key === CHANNEL_CLOSE) {
-      this.output.method(number, "channel.close-ok", {});
-      this.writer.grew();
-    } else if (key === CHANNEL_CLOSE_OK) {
-      this.#closingChannels.delete(number);
     }
   }
 
@@ -348,35 +326,6 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     this.#log.opened(user.name, vhost.name, providedName(clientProperties));
   }
 
-  #openChannel(number: number): void {
-    const { channelMax } = this.#handshake;
-    if (number > channelMax) {
-      throw new AmqpError(
-        "NOT_ALLOWED",
-        `number of channels opened (${channelMax}) has reached the negotiated channel_max (${channelMax})`,
-        { method: NO_METHOD },
-      );
-    }
-    this.host.connections.checkNewChannel(this.host.users.find(this.user.name) ?? this.user);
-    this.#channels[number] = new Channel(number, this, this.vhost);
-    this.host.churn.channelCreated++;
-    this.output.method(number, "channel.open-ok", { channelId: Buffer.alloc(0) });
-    this.writer.grew();
-  }
-
-  #channelClosedByClient(channel: Channel): void {
-    this.#removeChannel(channel);
-    this.output.method(channel.number, "channel.close-ok", {});
-    this.writer.grew();
-  }
-
-  #removeChannel(channel: Channel): void {
-    this.#channels[channel.number] = undefined;
-    this.host.churn.channelClosed++;
-    if (this.#borrowing === channel.content) this.#borrowing = undefined;
-    channel.close();
-  }
-
   onHeaderFrame(number: number, buffer: Buffer, start: number, end: number): void {
     this.#onContent(number, buffer, start, end, true);
   }
@@ -387,14 +336,14 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
 
   #onContent(number: number, buffer: Buffer, start: number, end: number, isHeader: boolean): void {
     if (this.#state === "closing" || this.#state === "closed") return;
-    const channel = this.#channels[number];
+    const channel = this.#channels.get(number);
     try {
       if (channel === undefined) {
-        if (this.#closingChannels.has(number)) return;
+        if (this.#channels.isClosing(number)) return;
         if (this.#state === "running" && number !== 0) throw unexpectedFrameFor(EXPECT_METHOD);
         throw unexpectedFrame(isHeader ? FRAME_HEADER : FRAME_BODY, buffer, start, end);
       } else if (isHeader) {
-        this.#borrow(channel.content);
+        this.#channels.borrow(channel.content);
         channel.onHeader(buffer, start, end);
       } else {
         channel.onBody(buffer, start, end);
@@ -435,17 +384,14 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     this.writer.grew();
   }
 
-  #wakeConsumers(): void {
-    for (const channel of this.#channels) channel?.wakeConsumers();
-  }
-
   /** The one place where an error becomes a close. `key` is the failing method's, 0 when there is none. */
   #fail(error: unknown, number: number, key: number): void {
     if (this.#state === "closing" || this.#state === "closed") return;
     const amqpError = error instanceof AmqpError ? error : this.#internalError(error);
-    const channel = this.#channels[number];
+    const channel = this.#channels.get(number);
     if (amqpError.closes === "channel" && channel !== undefined) {
-      this.#closeChannel(channel, amqpError, key);
+      this.#log.channelError(number, amqpError, key);
+      this.#channels.close(channel, closeArguments(amqpError, key));
     } else {
       this.#close(amqpError, key, number);
     }
@@ -454,14 +400,6 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   #internalError(error: unknown): AmqpError {
     this.#log.internalError(error);
     return new AmqpError("INTERNAL_ERROR", "the broker's log says more");
-  }
-
-  #closeChannel(channel: Channel, error: AmqpError, key: number): void {
-    this.#log.channelError(channel.number, error, key);
-    this.#removeChannel(channel);
-    this.#closingChannels.add(channel.number);
-    this.output.method(channel.number, "channel.close", closeArguments(error, key));
-    this.writer.grew();
   }
 
   /** Closes the connection from this side, for an error or because the broker wants it. */
@@ -514,11 +452,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     this.#heartbeat?.stop();
     this.host.alarm.forget(this);
     if (this.#session !== undefined) this.host.connections.remove(this);
-    // All of them first: none may take what another gives back.
-    for (const channel of this.#channels) channel?.cancelAll();
-    for (const channel of this.#channels) {
-      if (channel !== undefined) this.#removeChannel(channel);
-    }
+    this.#channels.release();
     this.#session?.vhost.connectionClosed(this);
   }
 
