@@ -84,6 +84,18 @@ export class DeadLetters {
     this.#pending.push(death);
   }
 
+  /** Dead letters wait until `resume`; false when they wait already. */
+  pause(): boolean {
+    if (this.#publishing) return false;
+    this.#publishing = true;
+    return true;
+  }
+
+  resume(): void {
+    this.#publishing = false;
+    this.#publishPending();
+  }
+
   /** What one sets off beyond a limit follows in the next turn. */
   #publishPending(): void {
     const pending = this.#pending;

@@ -357,10 +357,13 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     const position = this.#store(publication, queues);
     const bits = entryBits(publication.bodyBytes, publication.entryFlags);
     const { priority } = publication.properties;
+    // All have it before one of them, in which it expires at once or has no room, passes it on to another [RabbitMQ].
+    const waits = queues.length > 1 && this.#deadLetters.pause();
     for (const queue of queues) {
       queue.unique?.add(position, publication.deduplicationKey);
       queue.enqueue(position, bits, priority);
     }
+    if (waits) this.#deadLetters.resume();
   }
 
   #store(publication: Publication, holders: readonly Queue[]): number {

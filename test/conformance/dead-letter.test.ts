@@ -226,6 +226,20 @@ test("D7 dead letters of one queue arrive in the order in which they died", asyn
   expect(texts(await deadLetters.take(200))).toEqual(bodies);
 });
 
+test("D7 a queue has what was published to it before what another queue made of that", async () => {
+  const channel = await openConfirmChannel();
+  const target = await newQueue(channel);
+  const dead = { "x-dead-letter-exchange": "", "x-dead-letter-routing-key": target };
+  const short = await newQueue(channel, { ...dead, "x-message-ttl": 0 });
+  const small = await newQueue(channel, { ...dead, "x-max-length": 0 });
+  const fanout = await newFanout(channel, short, small, target);
+  channel.publish(fanout, "", Buffer.from("x"));
+  await channel.waitForConfirms();
+  await untilReady(target, 3);
+  const messages = await drain(channel, target);
+  expect(messages.map(({ fields }) => fields.exchange)).toEqual([fanout, "", ""]);
+});
+
 test("D7 messages rejected in another order arrive in the order of their rejection", async () => {
   const channel = await openConfirmChannel();
   const { exchange, deadLetters } = await deadLetterQueue(channel);

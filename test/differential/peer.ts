@@ -431,7 +431,10 @@ function describeProperties(payload: Buffer): string {
 }
 
 function describeTable(table: FieldTable): string {
-  const entries = [...table].map(([key, value]) => `${key}=${describeValue(value)}`);
+  const entries = [...table]
+    // RabbitMQ has these since 3.13.
+    .filter(([key]) => !key.startsWith("x-last-death-"))
+    .map(([key, value]) => `${key}=${describeValue(value)}`);
   return `{${entries.sort().join()}}`;
 }
 
