@@ -65,6 +65,8 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
   "basic.qos": (channel, { prefetchSize, prefetchCount, global }) => {
     if (prefetchSize !== 0)
       throw new AmqpError("NOT_IMPLEMENTED", `prefetch_size!=0 (${prefetchSize})`);
+    // What basic.get has brought until now counts as if consumers had it, and will for as long as the limit holds [RabbitMQ].
+    if (global && channel.prefetch === 0) channel.consumersUnacked = channel.unacked.count;
     // A limit for each consumer that comes later lifts the one for all [RabbitMQ].
     channel.prefetch = global ? prefetchCount : 0;
     if (!global) channel.consumerPrefetch = prefetchCount;

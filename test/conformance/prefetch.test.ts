@@ -212,6 +212,21 @@ test("K8 a consumer without acknowledgements is not held by the global limit", a
   expect(texts(await inbox.take(8))).toEqual(BODIES);
 });
 
+test("K8 what basic.get brought before there was a global limit counts, also when it is settled", async () => {
+  const { channel, queue } = await queueOfEight();
+  const got = await get(channel, queue);
+  await channel.prefetch(2, true);
+  const inbox = await consume(channel, queue);
+  const second = await inbox.next();
+  expect(text(second)).toBe("2");
+  await untilReady(queue, 6);
+  channel.ack(got);
+  channel.ack(second);
+  // One for the one that is settled, none for what was got.
+  expect(text(await inbox.next())).toBe("3");
+  await untilReady(queue, 5);
+});
+
 test("K8 basic.get is not held by the global limit, and what it brings does not count", async () => {
   const { channel, queue } = await queueOfEight();
   await channel.prefetch(2, true);
