@@ -15,7 +15,7 @@ import { route, routeKeys } from "../exchange/route.ts";
 import type { Log } from "../log.ts";
 import { ChannelCounts } from "../queue/counts.ts";
 import type { DeadLetterReason, Queue, QueueOwner } from "../queue/queue.ts";
-import { entryBits, REDELIVERED } from "../queue/ready.ts";
+import { entryBits } from "../queue/ready.ts";
 import { settingsAdvice } from "../queue/settings.ts";
 import type { ReceiveRun, RecoveredRun } from "../store/journal-recovery.ts";
 import type { Holder, MessageStore } from "../store/message-store.ts";
@@ -51,6 +51,11 @@ export interface VirtualHostContext {
 
 /** A message's label in the store is the bits of its entry and, above these, its priority. */
 const LABEL_PRIORITY = 2 ** 32;
+
+/** Whether it keeps messages over a restart whatever their delivery mode. */
+function keepsAll(receiver: Receiver): boolean {
+  return receiver.kind === "shelf" || receiver.isQuorum;
+}
 
 export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Counted {
   readonly name: string;
@@ -175,7 +180,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     const orphans: RecoveredRun[] = [];
     let messages = 0;
     forEachRun((run) => {
-      const { queueId, position, count, label, delivered } = run;
+      const { queueId, position, count, label, deliveries } = run;
       const receiver = byId.get(queueId);
       if (receiver === undefined) {
         orphans.push(run);
@@ -186,9 +191,10 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
         for (let at = 0; at < count; at++) receiver.recover(position + at, label);
         return;
       }
-      const bits = (label % LABEL_PRIORITY) | (delivered ? REDELIVERED : 0);
+      const bits = label % LABEL_PRIORITY;
       const priority = Math.floor(label / LABEL_PRIORITY);
-      for (let at = 0; at < count; at++) receiver.recover(position + at, bits >>> 0, priority);
+      for (let at = 0; at < count; at++)
+        receiver.recover(position + at, bits, priority, deliveries);
     });
     // Not while the store goes through its messages.
     for (const { queueId, position, count } of orphans) {
@@ -308,7 +314,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
   /** Whether a sync has to make it true that these have taken the message. */
   promisesSync(publication: Publication, receivers: readonly Receiver[]): boolean {
     for (const receiver of receivers)
-      if (receiver.persists && (publication.persistent || receiver.kind === "shelf")) return true;
+      if (receiver.persists && (publication.persistent || keepsAll(receiver))) return true;
     return false;
   }
 
@@ -370,7 +376,8 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     const label =
       entryBits(publication.bodyBytes, publication.entryFlags) +
       publication.properties.priority * LABEL_PRIORITY;
-    return this.keep(publication, holders, publication.persistent, label);
+    const persistent = publication.persistent || holders.some(keepsAll);
+    return this.keep(publication, holders, persistent, label);
   }
 
   /** Stores a message as it is, for these holders; the label is what a restart will say of it. */

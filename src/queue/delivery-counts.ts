@@ -13,6 +13,10 @@ export class DeliveryCounts {
     return this.#counts.get(position) ?? 0;
   }
 
+  set(position: number, count: number): void {
+    this.#counts.set(position, count);
+  }
+
   /** One more; returns how many that makes. */
   increase(position: number): number {
     const count = this.of(position) + 1;

@@ -252,14 +252,17 @@ export class Queue implements Holder {
 
   #noteDelivery(position: number, bits: number): void {
     this.unackedCount++;
-    if ((bits & PERSISTENT) !== 0) this.#store.delivered(position, this);
+    if ((bits & PERSISTENT) !== 0 || this.isQuorum)
+      this.#store.delivered(position, this, 1 + this.deliveryCount(position));
   }
 
-  /** Takes a message back after a restart, behind those that it took back before. */
-  recover(position: number, bits: number, priority: number): void {
-    const entry = (this.settings.messageTtlMs === undefined ? bits : bits | EXPIRES) >>> 0;
-    if (this.#deliveryCounts !== undefined && (entry & REDELIVERED) !== 0) {
-      this.#deliveryCounts.increase(position);
+  /** Takes a message back after a restart that it has delivered so often, behind those that it took back before. */
+  recover(position: number, bits: number, priority: number, deliveries: number): void {
+    const { messageTtlMs } = this.settings;
+    const marks = (deliveries > 0 ? REDELIVERED : 0) | (messageTtlMs === undefined ? 0 : EXPIRES);
+    const entry = (bits | marks) >>> 0;
+    if (this.#deliveryCounts !== undefined && deliveries > 0) {
+      this.#deliveryCounts.set(position, deliveries);
       this.#ready.restore(position, 0, entry);
     } else {
       this.#ready.push(position, entry, priority);

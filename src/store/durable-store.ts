@@ -45,9 +45,9 @@ export class DurableStore implements MessageStore {
     this.#memory.close();
   }
 
-  delivered(position: number, holder: Holder): void {
+  delivered(position: number, holder: Holder, deliveries: number): void {
     if (holder.persists && position >= POSITION_BASE)
-      this.#journal.noteDelivered(holder.id, position);
+      this.#journal.noteDelivered(holder.id, position, deliveries);
   }
 
   afterFlush(listener: FlushListener, durable: boolean): void {

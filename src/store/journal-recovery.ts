@@ -29,8 +29,8 @@ export interface RecoveredRun {
   readonly position: number;
   readonly count: number;
   readonly label: number;
-  /** Whether they may have been delivered before. */
-  readonly delivered: boolean;
+  /** How often each has been delivered; 1 can be 0, since only a mark says so. */
+  readonly deliveries: number;
 }
 
 export type ReceiveRun = (run: RecoveredRun) => void;
@@ -102,6 +102,8 @@ class Reader {
   /** Of messages that have moved: where they are, by the position that they are known by. */
   readonly moves = new Map<number, number>();
   readonly deliveredUpTo = new Map<number, number>();
+  /** How often messages have been delivered that have been so more than once, by queue and position. */
+  readonly redelivered = new Map<number, Map<number, number>>();
 
   /** `mends`: whether what a crash has left is made good; `syncs`: whether what is read is made safe. */
   constructor(home: SegmentHome, { mends, syncs }: { mends: boolean; syncs: boolean }) {
@@ -151,6 +153,7 @@ class Reader {
       report(done + 1, this.#all.length);
     }
     for (const { segment, index } of blocks.finish()) this.#apply(segment, index);
+    this.#dropSettledRedeliveries();
   }
 
   #readBlocks(segment: JournalSegment): void {
@@ -178,8 +181,33 @@ class Reader {
       this.#settled(queueId, settled.firsts[at]!, settled.counts[at]!);
     for (const [at, queueId] of delivered.queues.entries()) {
       const position = delivered.positions[at]!;
-      if (position > (this.deliveredUpTo.get(queueId) ?? 0))
+      const deliveries = delivered.deliveries[at]!;
+      if (deliveries > 0) this.#redelivered(queueId, position, deliveries);
+      else if (position > (this.deliveredUpTo.get(queueId) ?? 0))
         this.deliveredUpTo.set(queueId, position);
+    }
+  }
+
+  #redelivered(queueId: number, position: number, deliveries: number): void {
+    const ofQueue = this.redelivered.get(queueId);
+    if (ofQueue === undefined) this.redelivered.set(queueId, new Map([[position, deliveries]]));
+    else ofQueue.set(position, deliveries);
+  }
+
+  #dropSettledRedeliveries(): void {
+    for (const [queueId, ofQueue] of this.redelivered) {
+      for (const position of ofQueue.keys()) {
+        const now = this.moves.get(position) ?? position;
+        const segment = this.#byNumber.get(segmentNumber(now));
+        const ordinal = ordinalOf(now);
+        const isHeld =
+          segment !== undefined &&
+          ordinal < segment.count &&
+          segment.holders(ordinal) > 0 &&
+          !segment.isDoneWith(ordinal, queueId);
+        if (!isHeld) ofQueue.delete(position);
+      }
+      if (ofQueue.size === 0) this.redelivered.delete(queueId);
     }
   }
 
@@ -227,18 +255,38 @@ class Reader {
     }
   }
 
-  /** Divides a run into what may have been delivered and what has not. */
-  #hand(
-    { queueId, position, count, label }: Omit<RecoveredRun, "delivered">,
-    receive: ReceiveRun,
-  ): void {
+  /** Divides a run by how often messages have been delivered. */
+  #hand(run: Omit<RecoveredRun, "deliveries">, receive: ReceiveRun): void {
+    const { queueId, position } = run;
+    const end = position + run.count;
     const upTo = this.deliveredUpTo.get(queueId) ?? 0;
-    const delivered = Math.min(count, Math.max(0, upTo - position + 1));
-    if (delivered > 0) receive({ queueId, position, count: delivered, label, delivered: true });
-    const rest = count - delivered;
-    if (rest === 0) return;
-    receive({ queueId, position: position + delivered, count: rest, label, delivered: false });
+    const delivered = Math.min(end, Math.max(position, upTo + 1));
+    const redelivered = this.redelivered.get(queueId);
+    let from = position;
+    if (redelivered !== undefined) {
+      for (let at = position; at < end; at++) {
+        const deliveries = redelivered.get(at);
+        if (deliveries === undefined) continue;
+        handPart(run, from, Math.min(at, delivered), 1, receive);
+        handPart(run, Math.max(from, delivered), at, 0, receive);
+        handPart(run, at, at + 1, deliveries, receive);
+        from = at + 1;
+      }
+    }
+    handPart(run, from, delivered, 1, receive);
+    handPart(run, Math.max(from, delivered), end, 0, receive);
   }
+}
+
+/** Hands over what of a run is from one position up to another, if anything is. */
+function handPart(
+  { queueId, label }: Pick<RecoveredRun, "queueId" | "label">,
+  position: number,
+  end: number,
+  deliveries: number,
+  receive: ReceiveRun,
+): void {
+  if (position < end) receive({ queueId, position, count: end - position, label, deliveries });
 }
 
 /** The first ordinal from `first` on whose message is not like that one: held, by the same queue, with the same label. */
@@ -268,7 +316,7 @@ export function recoverJournal(options: JournalOptions, report?: ReportProgress)
   for (const segment of reader.segments) journal.adopt(segment);
   journal.reopenTail();
   for (const [known, now] of reader.moves) journal.adoptMove(known, now);
-  journal.adoptDelivered(reader.deliveredUpTo);
+  journal.adoptDelivered(reader.deliveredUpTo, reader.redelivered);
   return {
     journal,
     forEachRun: (receive) => reader.forEachRun(receive),

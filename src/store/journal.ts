@@ -19,11 +19,13 @@ import { JournalSegments } from "./journal-segments.ts";
 import { JournalWriter, type WriterOptions } from "./journal-writer.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import type { FlushListener, Holder, Place } from "./message-store.ts";
+import { Redeliveries } from "./redeliveries.ts";
 import {
   BLOCK_HEADER_BYTES,
   blockHeader,
   DELIVERED,
   DELIVERED_BYTES,
+  DELIVERIES_MAX,
   MESSAGE,
   MESSAGE_HEADER_BYTES,
   messageStart,
@@ -87,6 +89,7 @@ export class Journal implements TurnTask {
   readonly #delivered = new Map<number, number>();
   /** The highest position that each queue has ever delivered. */
   readonly #deliveredUpTo = new Map<number, number>();
+  readonly #redeliveries = new Redeliveries();
   /** Messages from this position on have not been handed to the operating system. */
   #firstUnwritten: number;
   /** Whether one of those that have been was delivered since the last flush, and that has not been noted before. */
@@ -265,15 +268,21 @@ export class Journal implements TurnTask {
     const segment = this.#segments.find(position);
     const { ordinal } = this.#segments;
     this.schedule();
-    if (holder.persists) this.#settled.add(holder.id, segment.start + ordinal);
+    if (holder.persists) {
+      this.#settled.add(holder.id, segment.start + ordinal);
+      this.#redeliveries.forget(holder.id, position);
+    }
     if (!segment.letGo(ordinal, queueId)) return;
     this.#releasedBytes += segment.messageBytes(ordinal);
     this.#segments.moves.forget(segment.start + ordinal);
   }
 
-  /** What a durable queue holds up to `position` has been delivered: it comes back marked so. */
-  noteDelivered(queueId: number, position: number): void {
-    if (position > (this.#deliveredUpTo.get(queueId) ?? 0)) {
+  /** As `MessageStore.delivered`. All that the queue holds up to `position` comes back marked as delivered. */
+  noteDelivered(queueId: number, position: number, deliveries = 1): void {
+    if (deliveries > 1) {
+      this.#redeliveries.note(queueId, position, Math.min(deliveries, DELIVERIES_MAX));
+      this.schedule();
+    } else if (position > (this.#deliveredUpTo.get(queueId) ?? 0)) {
       this.#deliveredUpTo.set(queueId, position);
       this.#delivered.set(queueId, position);
       this.schedule();
@@ -353,15 +362,20 @@ export class Journal implements TurnTask {
   }
 
   #appendDelivered(): void {
-    for (const [queueId, position] of this.#delivered) {
-      const tail = this.#room(DELIVERED_BYTES, 0);
-      const { view, usedBytes: at } = tail;
-      view.setUint32(at, DELIVERED, true);
-      view.setUint32(at + 4, queueId, true);
-      view.setFloat64(at + 8, position, true);
-      tail.usedBytes = at + DELIVERED_BYTES;
-    }
+    for (const [queueId, position] of this.#delivered) this.#deliveredRecord(queueId, position, 0);
     this.#delivered.clear();
+    this.#redeliveries.takeUnwritten((queueId, position, deliveries) =>
+      this.#deliveredRecord(queueId, position, deliveries),
+    );
+  }
+
+  #deliveredRecord(queueId: number, position: number, deliveries: number): void {
+    const tail = this.#room(DELIVERED_BYTES, 0);
+    const { view, usedBytes: at } = tail;
+    view.setUint32(at, DELIVERED | (deliveries << 8), true);
+    view.setUint32(at + 4, queueId, true);
+    view.setFloat64(at + 8, position, true);
+    tail.usedBytes = at + DELIVERED_BYTES;
   }
 
   // -- reclaiming
@@ -424,13 +438,21 @@ export class Journal implements TurnTask {
   #keepDelivered(queueId: number, known: number): void {
     const upTo = this.#deliveredUpTo.get(queueId) ?? 0;
     if (known <= upTo) this.#delivered.set(queueId, upTo);
+    this.#redeliveries.repeat(queueId, known);
   }
 
   // -- beginning and end
 
-  /** What queues delivered before. */
-  adoptDelivered(deliveredUpTo: ReadonlyMap<number, number>): void {
+  /** What queues delivered before, and by queue and position what of it more than once. */
+  adoptDelivered(
+    deliveredUpTo: ReadonlyMap<number, number>,
+    redelivered: ReadonlyMap<number, ReadonlyMap<number, number>>,
+  ): void {
     for (const [queueId, position] of deliveredUpTo) this.#deliveredUpTo.set(queueId, position);
+    for (const [queueId, ofQueue] of redelivered) {
+      for (const [position, deliveries] of ofQueue)
+        this.#redeliveries.adopt(queueId, position, deliveries);
+    }
   }
 
   /** Takes over a segment that recovery has read, the older first; none is written to any more. */

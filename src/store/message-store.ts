@@ -46,8 +46,11 @@ export interface MessageStore {
   /** `holder` is done with the message; after its last holder the bytes may go. */
   release(position: number, holder: Holder): void;
 
-  /** `holder` delivers the message: should it come back after a restart, it comes back marked so. */
-  delivered(position: number, holder: Holder): void;
+  /**
+   * `holder` delivers the message, for the time that `deliveries` says: should it come back after a restart, it comes back with
+   * that. Who does not count says 1 each time.
+   */
+  delivered(position: number, holder: Holder, deliveries: number): void;
 
   /**
    * Calls the listener once, at the end of the turn or, when it waits for something `durable`, when all that has been

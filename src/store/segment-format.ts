@@ -44,9 +44,10 @@
  *     8   position of the first                               float64
  *     16  how many                                            uint32
  *
- *     record DELIVERED: what a queue held up to this position may have been delivered.
+ *     record DELIVERED: what a queue held up to this position may have been delivered once; or, when it says how often, the
+ *     message at this very position has been delivered so often, and more often than once.
  *     0   3                                                   uint8
- *     1   0, and two more bytes of 0
+ *     1   how often, or 0                                     uint24
  *     4   id of the queue                                     uint32
  *     8   position                                            float64
  *
@@ -88,6 +89,9 @@ export const DELIVERED = 3;
 export const MESSAGE_HEADER_BYTES = 24;
 export const SETTLED_BYTES = 20;
 export const DELIVERED_BYTES = 16;
+
+/** What a DELIVERED record can say of a message; more often is as good as that. */
+export const DELIVERIES_MAX = 2 ** 24 - 1;
 
 /** Positions below are those of messages that are kept in memory only. */
 export const POSITION_BASE = 2 ** 52;

@@ -11,11 +11,12 @@
  *     settled: queue            uint32 each      m
  *     settled: how many         uint32 each      m
  *     delivered: queue          uint32 each      d
+ *     delivered: how often      uint32 each      d
  *     moved: ordinal            uint32 each      k
  *     queues of the others      uint32 each      s: ordinal, how many, their ids; and so on
  *     sizes of records          uint16 each      n, in 64 bytes, rounded up, 65,535 at most
  *     footer
- *     0   magic "LVRX"                                        uint32
+ *     0   magic "LVRY"                                        uint32
  *     4   bytes of the index, this footer included            uint32
  *     8   number of the segment's first block                 float64
  *     16  number of its last block                            float64
@@ -51,7 +52,7 @@ import {
 // Columns are read and written as the machine has them.
 assert(endianness() === "LE", "a journal needs a machine that is little-endian");
 
-const MAGIC = 0x5852564c;
+const MAGIC = 0x5952564c;
 export const FOOTER_BYTES = 64;
 const CRC_IN_FOOTER = 60;
 const GOES_ON = 1;
@@ -85,7 +86,12 @@ export interface SegmentIndex {
     readonly firsts: Float64Array;
     readonly counts: Uint32Array;
   };
-  readonly delivered: { readonly queues: Uint32Array; readonly positions: Float64Array };
+  readonly delivered: {
+    readonly queues: Uint32Array;
+    readonly positions: Float64Array;
+    /** Of the message at the position, or 0: see segment-format.ts. */
+    readonly deliveries: Uint32Array;
+  };
   /** Messages that have moved here, and the positions under which they were stored first. */
   readonly moved: { readonly ordinals: Uint32Array; readonly known: Float64Array };
 }
@@ -118,7 +124,11 @@ export class IndexBuilder {
     firsts: float64Column(),
     counts: uint32Column(),
   };
-  readonly #delivered = { queues: uint32Column(), positions: float64Column() };
+  readonly #delivered = {
+    queues: uint32Column(),
+    positions: float64Column(),
+    deliveries: uint32Column(),
+  };
   readonly #moved = { ordinals: uint32Column(), known: float64Column() };
   /** Of the segment, for errors. */
   readonly #name: string;
@@ -160,6 +170,7 @@ export class IndexBuilder {
       } else if (type === DELIVERED) {
         this.#delivered.queues.push(view.getUint32(at + 4, true));
         this.#delivered.positions.push(view.getFloat64(at + 8, true));
+        this.#delivered.deliveries.push(view.getUint32(at, true) >>> 8);
         at += DELIVERED_BYTES;
       } else {
         throw new Error(
@@ -211,6 +222,7 @@ export class IndexBuilder {
       delivered: {
         queues: this.#delivered.queues.values,
         positions: this.#delivered.positions.values,
+        deliveries: this.#delivered.deliveries.values,
       },
       moved: { ordinals: this.#moved.ordinals.values, known: this.#moved.known.values },
     };
@@ -237,6 +249,7 @@ export function encodeIndex(index: SegmentIndex, salt: number): Buffer {
     settled.queues,
     settled.counts,
     delivered.queues,
+    delivered.deliveries,
     moved.ordinals,
     several,
     sizes,
@@ -343,7 +356,11 @@ export function decodeIndex(buffer: Buffer, salt: number): SegmentIndex | undefi
     queues,
     offsets,
     settled: { firsts, queues: columns.uint32(settled), counts: columns.uint32(settled) },
-    delivered: { positions, queues: columns.uint32(delivered) },
+    delivered: {
+      positions,
+      queues: columns.uint32(delivered),
+      deliveries: columns.uint32(delivered),
+    },
     moved: { known, ordinals: columns.uint32(moved) },
     several: severalOf(columns.uint32(several)),
     sizes: columns.uint16(count),

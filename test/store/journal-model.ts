@@ -15,6 +15,8 @@ import { recoveredMessages, SALT } from "./journal-bytes.ts";
 import { type CrashKind, Cut, type Sabotage, SimulatedDisk } from "./simulated-disk.ts";
 
 const durable: readonly Holder[] = [1, 2, 3, 4].map((id) => ({ id, persists: true }));
+/** The others say of each delivery that it is the first. */
+const counting: readonly number[] = [1, 2];
 const transient: readonly Holder[] = [101, 102].map((id) => ({ id, persists: false }));
 
 /** Octets that repeat only after 64 KiB, so that a byte in a wrong place is noticed. */
@@ -28,7 +30,7 @@ function octets(label: number, bytes: number): Buffer {
 interface RecoveredMessage {
   readonly position: number;
   readonly label: number;
-  readonly delivered: boolean;
+  readonly deliveries: number;
 }
 
 interface Message {
@@ -43,29 +45,26 @@ interface Message {
 interface Step {
   readonly published: { label: number; queues: number[] }[];
   readonly settled: { label: number; queue: number }[];
-  readonly delivered: { label: number; queue: number }[];
+  readonly delivered: { label: number; queue: number; deliveries: number }[];
 }
 
-/** Labels by queue: what each durable queue holds, and what of it has been delivered. */
+/** Labels by queue: what each durable queue holds, and how often it has delivered that. */
 class State {
   readonly held = new Map<number, Set<number>>();
-  readonly delivered = new Map<number, Set<number>>();
-  readonly highest = new Map<number, number>();
+  readonly delivered = new Map<number, Map<number, number>>();
 
   constructor() {
     for (const { id } of durable) {
       this.held.set(id, new Set());
-      this.delivered.set(id, new Set());
+      this.delivered.set(id, new Map());
     }
   }
 
   apply(step: Step): void {
     for (const { label, queues } of step.published)
       for (const queue of queues) this.held.get(queue)!.add(label);
-    for (const { label, queue } of step.delivered) {
-      this.delivered.get(queue)!.add(label);
-      this.highest.set(queue, Math.max(label, this.highest.get(queue) ?? 0));
-    }
+    for (const { label, queue, deliveries } of step.delivered)
+      this.delivered.get(queue)!.set(label, deliveries);
     for (const { label, queue } of step.settled) {
       this.held.get(queue)!.delete(label);
       this.delivered.get(queue)!.delete(label);
@@ -117,8 +116,11 @@ export class JournalRun {
   #written = 0;
   #trouble = false;
   #highestDelivered = new Map<number, number>();
-  /** What was delivered in turns of this life that have ended. */
-  readonly #shown = new Set<string>();
+  /** How often what is held has been delivered, as its queue has it, and how often at most. */
+  #deliveries = new Map<string, number>();
+  readonly #deliveriesMax = new Map<string, number>();
+  /** How often it was delivered in turns of this life that have ended. */
+  readonly #shown = new Map<string, number>();
   /** Disk operations of the first life. */
   firstOperations = 0;
 
@@ -211,8 +213,8 @@ export class JournalRun {
     this.#newStep();
     this.#turn.run();
     if (!this.#trouble && !this.#journal.isBehind) this.#written = this.#steps.length;
-    for (const { label, queue } of this.#steps.at(-1)!.delivered)
-      this.#shown.add(`${queue}: ${label}`);
+    for (const { label, queue, deliveries } of this.#steps.at(-1)!.delivered)
+      this.#shown.set(`${queue}: ${label}`, deliveries);
   }
 
   #askToBeTold(): void {
@@ -236,7 +238,7 @@ export class JournalRun {
     if (kind < 40 || this.#messages.length === 0) this.#publish();
     else if (kind < 75) this.#settle();
     else if (kind < 80) this.#deadLetter();
-    else if (kind < 88) this.#deliver();
+    else if (kind < 90) this.#deliver();
     else this.#check(random.pick(this.#messages));
   }
 
@@ -274,7 +276,11 @@ export class JournalRun {
 
   #draw(): Message {
     const { length } = this.#messages;
-    return this.#messages[this.#random.chance(60) ? 0 : this.#random.below(length)]!;
+    const message = this.#messages[this.#random.chance(60) ? 0 : this.#random.below(length)]!;
+    // Some stay long, and move from segment to segment.
+    return message.label % 30 === 0 && this.#random.chance(90)
+      ? this.#random.pick(this.#messages)
+      : message;
   }
 
   /** Mostly the oldest message, and often for all of its holders; sometimes many in a row. */
@@ -302,15 +308,29 @@ export class JournalRun {
     this.#release(message);
   }
 
+  /** Often one that has been delivered before, so that it is so many times and goes through many segments. */
   #deliver(): void {
-    const message = this.#draw();
+    const again = this.#random.chance(60)
+      ? this.#random.pick(this.#messages.filter((one) => this.#isDelivered(one)))
+      : undefined;
+    const message = again ?? this.#random.pick(this.#messages);
     for (const { id, persists } of message.holders) {
       if (!persists || this.#random.chance(30)) continue;
-      this.#journal.noteDelivered(id, message.position);
-      this.#step.delivered.push({ label: message.label, queue: id });
+      const key = `${id}: ${message.label}`;
+      const deliveries = counting.includes(id) ? 1 + (this.#deliveries.get(key) ?? 0) : 1;
+      this.#deliveries.set(key, deliveries);
+      this.#deliveriesMax.set(key, Math.max(deliveries, this.#deliveriesMax.get(key) ?? 0));
+      this.#journal.noteDelivered(id, message.position, deliveries);
+      this.#step.delivered.push({ label: message.label, queue: id, deliveries });
       const before = this.#highestDelivered.get(id) ?? 0;
       this.#highestDelivered.set(id, Math.max(before, message.label));
     }
+  }
+
+  #isDelivered({ label, holders }: Message): boolean {
+    return holders.some(
+      ({ id }) => counting.includes(id) && this.#deliveries.has(`${id}: ${label}`),
+    );
   }
 
   #forgetIfFree(message: Message): void {
@@ -346,9 +366,11 @@ export class JournalRun {
     const recovery = recoverJournal(this.#wholeOptions());
     const { journal, damage } = recovery;
     const messages = new Map<number, RecoveredMessage[]>(durable.map(({ id }) => [id, []]));
-    for (const { queueId, position, label, delivered } of recoveredMessages(recovery)) {
+    this.#deliveries = new Map();
+    for (const { queueId, position, label, deliveries } of recoveredMessages(recovery)) {
       const list = messages.get(queueId) ?? fail(`nobody has queue ${queueId}`);
-      list.push({ position, label, delivered });
+      list.push({ position, label, deliveries });
+      this.#deliveries.set(`${queueId}: ${label}`, deliveries);
     }
     this.#journal = journal;
     this.#base = this.#matchingState(messages, leastSteps);
@@ -383,7 +405,7 @@ export class JournalRun {
   #adopt(messages: ReadonlyMap<number, RecoveredMessage[]>): void {
     const byLabel = new Map<number, Message>();
     for (const holder of durable) {
-      for (const { position, label, delivered } of messages.get(holder.id) ?? []) {
+      for (const { position, label, deliveries } of messages.get(holder.id) ?? []) {
         const before = byLabel.get(label);
         if (before === undefined) {
           const bytes = this.#bytesOf.get(label)!;
@@ -392,19 +414,24 @@ export class JournalRun {
           if (before.position !== position) fail(`message ${label} is at two positions`);
           before.holders.push(holder);
         }
-        this.#checkDelivered(holder.id, label, delivered);
+        this.#checkDeliveries(holder.id, label, deliveries);
       }
     }
     this.#messages = [...byLabel.values()].sort((a, b) => a.label - b.label);
     for (const message of this.#messages) this.#check(message);
   }
 
-  #checkDelivered(queue: number, label: number, delivered: boolean): void {
-    const wasShown = this.#shown.has(`${queue}: ${label}`);
-    if (!delivered && (wasShown || this.#base.delivered.get(queue)!.has(label)))
-      fail(`message ${label} has come back to queue ${queue} as if it had not been delivered`);
-    if (delivered && label > (this.#highestDelivered.get(queue) ?? 0))
-      fail(`message ${label} has come back to queue ${queue} as if it had been delivered`);
+  /** At least as often as anybody can know, and not more often than it was; once may be never, as only a mark says so. */
+  #checkDeliveries(queue: number, label: number, deliveries: number): void {
+    const key = `${queue}: ${label}`;
+    const shown = this.#shown.get(key) ?? 0;
+    const least = Math.max(shown, this.#base.delivered.get(queue)!.get(label) ?? 0);
+    const marked = label <= (this.#highestDelivered.get(queue) ?? 0) ? 1 : 0;
+    const most = Math.max(marked, this.#deliveriesMax.get(key) ?? 0);
+    if (deliveries < least || deliveries > most)
+      fail(
+        `message ${label} has come back to queue ${queue} as if it had been delivered ${deliveries} times: it was from ${least} to ${most}`,
+      );
   }
 
   /** Closed in order, everything is there, and not even a loss of power afterwards takes any of it. */

@@ -116,10 +116,38 @@ describe("the disk that is used stays below twice what is held and a few segment
     const store = new Store();
     const held = [store.append(100, one), store.append(100, one)];
     for (let turn = 0; turn < 20_000; turn++) {
-      store.journal.noteDelivered(one.id, held[turn % 2]!.position);
+      const deliveries = turn % 2 === 0 ? 1 : 1 + turn;
+      store.journal.noteDelivered(one.id, held[turn % 2]!.position, deliveries);
       store.endTurn();
     }
     for (const message of held) store.check(message);
+  });
+
+  test("and how often messages were delivered is kept while they move again and again", () => {
+    const store = new Store();
+    const staying = [5, 2, 1, 0].map((deliveries) => {
+      const held = store.append(100, one);
+      for (let time = 1; time <= deliveries; time++)
+        store.journal.noteDelivered(one.id, held.position, time);
+      return held;
+    });
+    const passing: Held[] = [];
+    for (let turn = 0; turn < 2000; turn++) {
+      passing.push(store.append(500, other));
+      if (passing.length > 10) store.release(passing.shift()!);
+      store.endTurn();
+    }
+    store.release(staying[1]!);
+    store.endTurn();
+    const turn = new Turn(() => undefined);
+    const options = { ...store.options, disk: store.disk.crash("kill"), turn };
+    const recovery = recoverJournal(options);
+    const back = recoveredMessages(recovery).filter(({ queueId }) => queueId === one.id);
+    expect(back.map(({ position, deliveries }) => [position, deliveries])).toEqual([
+      [staying[0]!.position, 5],
+      [staying[2]!.position, 1],
+      [staying[3]!.position, 0],
+    ]);
   });
 
   test("when a backlog is purged, or worked off from its end", () => {

@@ -1,0 +1,53 @@
+/**
+ * How often queues have delivered the messages that they have delivered more than once, and what of that is not in the log yet.
+ *
+ * Only messages that are held are in it: of all others, one delivery or none says the mark up to which a queue has delivered.
+ */
+
+export class Redeliveries {
+  /** By queue and position. */
+  readonly #deliveries = new Map<number, Map<number, number>>();
+  readonly #unwritten = new Map<number, Set<number>>();
+
+  /** A message has now been delivered so often, which is more than once. */
+  note(queueId: number, position: number, deliveries: number): void {
+    this.adopt(queueId, position, deliveries);
+    this.#write(queueId, position);
+  }
+
+  /** As `note`, for what is in the log. */
+  adopt(queueId: number, position: number, deliveries: number): void {
+    const ofQueue = this.#deliveries.get(queueId);
+    if (ofQueue === undefined) this.#deliveries.set(queueId, new Map([[position, deliveries]]));
+    else ofQueue.set(position, deliveries);
+  }
+
+  /** What the log says of a message may go: it is to be said again. */
+  repeat(queueId: number, position: number): void {
+    if (this.#deliveries.get(queueId)?.has(position)) this.#write(queueId, position);
+  }
+
+  #write(queueId: number, position: number): void {
+    const ofQueue = this.#unwritten.get(queueId);
+    if (ofQueue === undefined) this.#unwritten.set(queueId, new Set([position]));
+    else ofQueue.add(position);
+  }
+
+  /** The queue is done with the message. */
+  forget(queueId: number, position: number): void {
+    const ofQueue = this.#deliveries.get(queueId);
+    if (ofQueue?.delete(position) && ofQueue.size === 0) this.#deliveries.delete(queueId);
+  }
+
+  /** Hands over what is not in the log yet, and calls it written. */
+  takeUnwritten(write: (queueId: number, position: number, deliveries: number) => void): void {
+    for (const [queueId, positions] of this.#unwritten) {
+      for (const position of positions) {
+        // What is settled meanwhile need not be said.
+        const deliveries = this.#deliveries.get(queueId)?.get(position);
+        if (deliveries !== undefined) write(queueId, position, deliveries);
+      }
+    }
+    this.#unwritten.clear();
+  }
+}
