@@ -16,6 +16,7 @@ import {
   ChangingClient,
   ConsumingClient,
   checkedId,
+  DELAY_MS,
   declareFixed,
   fixedQueues,
   LOST,
@@ -124,6 +125,8 @@ export class BrokerRun {
     if (!this.#declared) return;
     this.#compareTopology(this.#broker.host);
     this.#checkTroubles();
+    this.#broker.advance(DELAY_MS);
+    this.#broker.rest();
     const contents = this.#look();
     this.#troubles.push(...this.#ledger.verify(contents));
     const inBoth = this.#ledger.inBoth(contents);
@@ -193,6 +196,7 @@ export class BrokerRun {
       new ConsumingClient(world, "direct1"),
       new ConsumingClient(world, "topic1"),
       new ConsumingClient(world, "fan1"),
+      new ConsumingClient(world, "later1"),
       new ConsumingClient(world, "rejecting", "dead"),
       new TransactingClient(world),
       new ChangingClient(world, 1),

@@ -32,11 +32,17 @@ interface Route {
   readonly exchange: string;
   readonly key: string;
   readonly queues: readonly string[];
+  /** How long it waits on its way. */
+  readonly delayMs?: number;
 }
 
 const EVENTS = "events";
 const FAN = "fan";
 const CHANGING = "changing";
+const LATER = "later";
+const laterQueues = ["later1", "later2"];
+/** After that what was sent through LATER has arrived. */
+export const DELAY_MS = 200;
 /** Holds the messages that show that what was said before them has been heard. */
 const MARKS = "marks";
 /** Not durable. */
@@ -52,6 +58,8 @@ const routes: readonly Route[] = [
   { exchange: "", key: "limited", queues: ["limited"] },
   { exchange: "", key: "expiring", queues: ["expiring"] },
   { exchange: "", key: "txinput", queues: ["txinput"] },
+  { exchange: LATER, key: "later1", queues: ["later1"], delayMs: DELAY_MS },
+  { exchange: LATER, key: "later2", queues: ["later2"], delayMs: DELAY_MS },
 ];
 
 /** Queues whose messages move on by themselves, and where to. */
@@ -74,7 +82,7 @@ function integer(value: number): { type: "I"; value: number } {
 /** The queues that are always there, with their arguments. */
 export const fixedQueues = new Map([
   ...["direct1", "direct2", "topic1", "topic2", "fan1", "fan2", "fan3", "txinput", "tx1", "tx2"]
-    .concat("dead", "overflown", "expired")
+    .concat("dead", "overflown", "expired", laterQueues)
     .map((name) => [name, new Map()] as const),
   ["rejecting", new Map(deadLetters("dead"))],
   ["limited", new Map([...deadLetters("overflown"), ["x-max-length", integer(6)]])],
@@ -94,6 +102,12 @@ export function declareFixed(client: SimulatedClient, done: () => void): void {
     [CHANGING, "direct"],
   ] as const)
     client.ask("exchange.declare", { exchange, type, durable });
+  client.ask("exchange.declare", {
+    ...{ exchange: LATER, type: "x-delayed-message", durable },
+    arguments: new Map([["x-delayed-type", longstr("direct")]]),
+  });
+  for (const queue of laterQueues)
+    client.ask("queue.bind", { queue, exchange: LATER, routingKey: queue });
   client.ask("queue.bind", { queue: "topic1", exchange: EVENTS, routingKey: "event.#" });
   client.ask("queue.bind", { queue: "topic2", exchange: EVENTS, routingKey: "*.*" });
   client.ask("queue.bind", { queue: "fan1", exchange: FAN });
@@ -199,8 +213,8 @@ abstract class ConfirmingClient extends WorkingClient {
     return this.#unconfirmed.size;
   }
 
-  protected publish({ exchange, key }: Route, id: string, onAck: () => void): void {
-    this.client.publish(exchange, key, { id, body: bodyOf(id), persistent: true });
+  protected publish({ exchange, key, delayMs }: Route, id: string, onAck: () => void): void {
+    this.client.publish(exchange, key, { id, body: bodyOf(id), persistent: true, delayMs });
     this.#unconfirmed.set(++this.#published, onAck);
   }
 
@@ -312,7 +326,8 @@ export class ConsumingClient extends ConfirmingClient {
     if (entry.delivered && !message.redelivered) trouble(`${id} is not marked redelivered`);
     // What was said on another connection has not been heard.
     entry.settled = "no";
-    entry.delivered = true;
+    // What has just come due may be back where it waited, if that was not written yet: then it comes as if for the first time.
+    entry.delivered = !(entry.fresh && laterQueues.includes(this.#queue));
     this.#held.push({ deliveryTag: message.deliveryTag, entry });
   }
 

@@ -5,6 +5,7 @@
  * what it hears it hands on when it listens. Replies come in the order of the questions.
  */
 import { ByteWriter } from "../../src/amqp/byte-writer.ts";
+import { writeTable } from "../../src/amqp/field-table.ts";
 import {
   FRAME_BODY,
   FRAME_HEADER,
@@ -28,6 +29,16 @@ const CHANNEL = 1;
 const BASIC = 60;
 /** Delivery mode and message id follow. */
 const FLAGS = 0x1000 | 0x0080;
+const HEADERS_FLAG = 0x2000;
+
+/** A message as a client publishes it. */
+export interface PublishedMessage {
+  readonly id: string;
+  readonly body: Buffer;
+  readonly persistent: boolean;
+  /** Its header x-delay. */
+  readonly delayMs?: number | undefined;
+}
 
 /** A message as a client gets it. */
 export interface Message {
@@ -146,15 +157,19 @@ export class SimulatedClient implements FrameHandler {
   publish(
     exchange: string,
     routingKey: string,
-    { id, body, persistent }: { id: string; body: Buffer; persistent: boolean },
+    { id, body, persistent, delayMs }: PublishedMessage,
   ): void {
     this.#say(CHANNEL, "basic.publish", { exchange, routingKey });
     const header = Buffer.alloc(14);
     header.writeUInt16BE(BASIC, 0);
     header.writeUInt32BE(body.length, 8);
-    header.writeUInt16BE(FLAGS, 12);
+    header.writeUInt16BE(delayMs === undefined ? FLAGS : FLAGS | HEADERS_FLAG, 12);
+    const headers = new ByteWriter();
+    if (delayMs !== undefined)
+      writeTable(headers, new Map([["x-delay", { type: "I", value: delayMs }]]));
     const properties = wire(persistent ? 2 : 1, Buffer.byteLength(id), id);
-    this.#outgoing.push(frame(FRAME_HEADER, CHANNEL, Buffer.concat([header, properties])));
+    const payload = Buffer.concat([header, headers.bytes(), properties]);
+    this.#outgoing.push(frame(FRAME_HEADER, CHANNEL, payload));
     for (let at = 0; at < body.length; at += FRAME_MAX - 8)
       this.#outgoing.push(frame(FRAME_BODY, CHANNEL, body.subarray(at, at + FRAME_MAX - 8)));
   }
