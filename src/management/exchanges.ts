@@ -31,6 +31,7 @@ function exchangeJson(
     internal: exchange.internal,
     arguments: tableToJson(exchange.arguments),
     ...(policy !== undefined && { policy }),
+    ...(exchange.type.keeps === "delayed" && { messages_delayed: exchange.shelf?.length }),
     user_who_performed_action: "rmq-internal",
     ...(!isSilent(counts) && { message_stats: statistics.withRates(exchange, counts) }),
   };
