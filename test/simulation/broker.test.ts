@@ -65,7 +65,7 @@ describe("it is noticed", { timeout: TIMEOUT_MS }, () => {
   });
 
   test("when something is confirmed before its sync", () => {
-    expect(noticed(40, { sabotage: confirmsBeforeSync })).toBeGreaterThan(2);
+    expect(noticed(120, { sabotage: confirmsBeforeSync })).toBeGreaterThan(2);
   });
 
   test("when the topology is answered before its sync", () => {
