@@ -22,7 +22,7 @@ COPY docker/entrypoint.sh docker/healthcheck.mjs docker/
 ENV NODE_ENV=production
 USER rabbitmq
 VOLUME /var/lib/rabbitmq
-EXPOSE 5671 5672
+EXPOSE 5671 5672 15672 15692
 HEALTHCHECK --interval=10s --timeout=4s --start-period=10s CMD ["node", "/opt/leveret/docker/healthcheck.mjs"]
 ENTRYPOINT ["/opt/leveret/docker/entrypoint.sh"]
 CMD ["leveret"]

@@ -86,7 +86,7 @@ export class LeveretBroker implements Broker {
     // "{data}" lets the command line name the folder without knowing it.
     const given = brokerArguments.map((argument) => argument.replace("{data}", this.#folder));
     const nodeArguments = [...profiling, main, "--port", "0", ...given];
-    const env = { ...process.env, LEVERET_MANAGEMENT_PORT: "off" };
+    const env = { ...process.env, LEVERET_MANAGEMENT_PORT: "off", LEVERET_PROMETHEUS_PORT: "off" };
     const child = spawn(process.execPath, nodeArguments, {
       env,
       stdio: ["ignore", "pipe", "inherit"],

@@ -18,7 +18,7 @@ import type { Users } from "./broker/users.ts";
 import type { VirtualHostProperties, VirtualHostSpec } from "./broker/virtual-hosts.ts";
 import { type Clock, SystemClock } from "./clock.ts";
 import { defaultSettings, type Settings } from "./config.ts";
-import { type HttpListener, type HttpPort, openHttpListeners } from "./http-listeners.ts";
+import { type HttpListener, openHttpListeners } from "./http-listeners.ts";
 import { type Listener, openListeners } from "./listeners.ts";
 import { type Log, silentLog } from "./log.ts";
 import { ENTRY_BODY_BYTES_MAX } from "./queue/ready.ts";
@@ -93,6 +93,11 @@ function reachableEndpoint(host: string, port: number): string {
   return endpoint(host === "::" || host === "0.0.0.0" ? "127.0.0.1" : host, port);
 }
 
+function urlOf(listeners: readonly HttpListener[], protocol: string): string | undefined {
+  const listener = listeners.find((each) => each.protocol === protocol);
+  return listener && `http://${reachableEndpoint(listener.host, listener.port)}`;
+}
+
 /** What `act` resolves with; when it rejects, the listeners are closed first. */
 async function orCloseAll<Result>(
   listeners: readonly Listener[],
@@ -113,23 +118,28 @@ async function openHttp(
   { dataDir, configFiles = [], plugins = [] }: BrokerOptions,
 ): Promise<readonly HttpListener[]> {
   const { settings, log } = host;
-  if (settings.managementPort === "off") return [];
   const amqp = listeners.map(({ tls, ...at }) => ({ protocol: tls ? "amqp/ssl" : "amqp", ...at }));
   let http: readonly HttpListener[] = [];
-  const management: HttpPort = {
-    protocol: "http",
-    title: "Management plugin: HTTP (non-TLS)",
-    ports: settings.managementPort,
-    host: settings.managementHost ?? settings.host,
-    async load() {
-      const { managementHandle } = await import("./management.ts");
-      return managementHandle({
-        ...{ host, dataDir, configFiles, plugins },
-        ports: () => [...amqp, ...http],
-      });
-    },
-  };
-  http = await openHttpListeners([management], log);
+  const about = { host, dataDir, configFiles, plugins, ports: () => [...amqp, ...http] };
+  http = await openHttpListeners(
+    [
+      {
+        protocol: "http",
+        title: "Management plugin: HTTP (non-TLS)",
+        ports: settings.managementPort,
+        host: settings.managementHost ?? settings.host,
+        load: async () => (await import("./management.ts")).managementHandle(about),
+      },
+      {
+        protocol: "http/prometheus",
+        title: "Prometheus metrics: HTTP (non-TLS)",
+        ports: settings.prometheusPort,
+        host: settings.prometheusHost ?? settings.host,
+        load: async () => (await import("./management.ts")).metricsHandle(about),
+      },
+    ],
+    log,
+  );
   return http;
 }
 
@@ -154,6 +164,8 @@ export class Broker {
   }[];
   /** Where the management HTTP API is, `http://host:port`; undefined when it is off. */
   readonly managementUrl: string | undefined;
+  /** Where Prometheus finds the metrics, `http://host:port/metrics`; undefined when they are off. */
+  readonly metricsUrl: string | undefined;
   /**
    * Who may log in, what each may do where, the virtual hosts with their policies and parameters, and who is connected. What is changed here counts at once and is
    * on the disk when the turn ends; what cannot be done throws an `AdministrationError`.
@@ -200,9 +212,9 @@ export class Broker {
     this.#onClosed = onClosed;
     this.#listeners = listeners;
     this.#httpListeners = httpListeners;
-    const management = httpListeners.find(({ protocol }) => protocol === "http");
-    this.managementUrl =
-      management && `http://${reachableEndpoint(management.host, management.port)}`;
+    this.managementUrl = urlOf(httpListeners, "http");
+    const metrics = urlOf(httpListeners, "http/prometheus");
+    this.metricsUrl = metrics && `${metrics}/metrics`;
     this.#connections = connections;
     this.listeners = listeners.map(({ tls, host, port }) => ({ tls, host, port }));
     const { tls, port } = listeners[0]!;

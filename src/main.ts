@@ -84,7 +84,7 @@ async function run(): Promise<void> {
 function explain(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === "EADDRINUSE")
-    return `${message}: another broker may be running; try --port 0 --management-port 0`;
+    return `${message}: another broker may be running; try --port 0 --management-port 0 --prometheus-port 0`;
   if (code === "EACCES") return `${message}: the user who runs this may not`;
   return message;
 }

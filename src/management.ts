@@ -1,8 +1,8 @@
-/** Joins the management API to a broker and its process. It is loaded with the first request. */
+/** Joins the management API and the metrics to a broker and its process. Each is loaded with its first request. */
 
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { Application, type Handle } from "./management/application.ts";
+import type { Handle } from "./management/application.ts";
 import type { ManagementContext, PortCertificate } from "./management/context.ts";
 import { Statistics } from "./management/statistics.ts";
 import { processFacts } from "./process-facts.ts";
@@ -16,13 +16,25 @@ function certificates(file: string | undefined): readonly PortCertificate[] {
   return [{ file, notAfterMs: Date.parse(validTo) }];
 }
 
-export async function managementHandle(given: Given): Promise<Handle> {
+function contextOf(given: Given): ManagementContext {
   const { host } = given;
-  const application = await Application.create({
+  return {
     ...given,
     statistics: new Statistics(host),
     certificates: () => certificates(host.settings.tlsCertFile),
     processFacts,
-  });
+  };
+}
+
+/** What answers on the port of the management API. */
+export async function managementHandle(given: Given): Promise<Handle> {
+  const { Application } = await import("./management/application.ts");
+  const application = await Application.create(contextOf(given));
   return application.handle;
+}
+
+/** What answers on the port for Prometheus. */
+export async function metricsHandle(given: Given): Promise<Handle> {
+  const { prometheusHandle } = await import("./management/prometheus.ts");
+  return prometheusHandle(contextOf(given));
 }

@@ -13,10 +13,10 @@ import { deduplicationKey } from "../exchange/deduplication-key.ts";
 import type { Destination } from "../exchange/exchange.ts";
 import { route, routeKeys } from "../exchange/route.ts";
 import type { Log } from "../log.ts";
-import { ChannelCounts } from "../queue/counts.ts";
+import { ChannelCounts, QueueCounts } from "../queue/counts.ts";
 import type { DeadLetterReason, Queue, QueueOwner } from "../queue/queue.ts";
 import { entryBits } from "../queue/ready.ts";
-import { settingsAdvice } from "../queue/settings.ts";
+import { losesNoDeadLetters, settingsAdvice } from "../queue/settings.ts";
 import type { ReceiveRun, RecoveredRun } from "../store/journal-recovery.ts";
 import type { Holder, MessageStore } from "../store/message-store.ts";
 import type { Turn } from "../turn.ts";
@@ -70,6 +70,8 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
   readonly #churn: Churn;
   /** What channels have counted that are closed now. */
   readonly closedChannels = new ChannelCounts();
+  /** What queues have counted that are gone now, by their type. */
+  readonly goneQueues = { classic: new QueueCounts(), quorum: new QueueCounts() };
   readonly #policies: PolicyRegistries;
   readonly #deadLetters: DeadLetters;
   #recorder: TopologyRecorder = forgetful;
@@ -278,6 +280,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     this.queues.remove(queue, ofItself);
     this.exchanges.forget(queue);
     queue.delete();
+    this.goneQueues[queue.settings.type].addQueue(queue.counts);
     this.#deadLetters.forget(queue);
     return readyCount;
   }
@@ -412,6 +415,8 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
   }
 
   deadLetter(queue: Queue, position: number, reason: DeadLetterReason): void {
+    const isSafe = losesNoDeadLetters(queue.settings);
+    queue.counts.died(reason, isSafe ? "at_least_once" : "at_most_once");
     this.#deadLetters.publish(queue, position, reason);
   }
 }

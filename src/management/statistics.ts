@@ -99,13 +99,17 @@ export class Statistics {
 
   /** What all channels of a virtual host have counted, those that are closed too. */
   channelsOf(vhost: VirtualHost): Counts {
+    return channelCounts(this.channelTotal(vhost));
+  }
+
+  channelTotal(vhost: VirtualHost): ChannelCounts {
     const total = new ChannelCounts();
-    total.add(vhost.closedChannels);
+    total.addChannel(vhost.closedChannels);
     for (const connection of this.#host.connections.all()) {
       if (connection.vhost !== vhost) continue;
-      for (const channel of connection.channels()) total.add(channel.counts);
+      for (const channel of connection.channels()) total.addChannel(channel.counts);
     }
-    return channelCounts(total);
+    return total;
   }
 
   lengthsOf(vhost: VirtualHost): Counts {

@@ -34,11 +34,58 @@ export class MessageCounts {
     else this.get++;
     if (redelivered) this.redeliver++;
   }
+
+  add(other: MessageCounts): void {
+    this.deliver += other.deliver;
+    this.deliverNoAck += other.deliverNoAck;
+    this.get += other.get;
+    this.getNoAck += other.getNoAck;
+    this.getEmpty += other.getEmpty;
+    this.redeliver += other.redeliver;
+    this.ack += other.ack;
+  }
+}
+
+/** Why messages leave for good, and what is done with them then: nothing, or one of the ways of dead-lettering. */
+export const deathReasons = ["rejected", "expired", "maxlen", "delivery_limit"] as const;
+export const deathStrategies = ["disabled", "at_most_once", "at_least_once"] as const;
+
+/** What a queue counts, or all queues of a type that are gone. */
+export class QueueCounts extends MessageCounts {
+  /** By reason, and within it by strategy; none before the first. */
+  #deaths: number[] | undefined;
+
+  /** A message leaves for good. */
+  died(reason: (typeof deathReasons)[number], strategy: (typeof deathStrategies)[number]): void {
+    this.#deaths ??= new Array(deathReasons.length * deathStrategies.length).fill(0);
+    this.#deaths[deathIndex(reason, strategy)]! += 1;
+  }
+
+  deaths(
+    reason: (typeof deathReasons)[number],
+    strategy: (typeof deathStrategies)[number],
+  ): number {
+    return this.#deaths?.[deathIndex(reason, strategy)] ?? 0;
+  }
+
+  addQueue(other: QueueCounts): void {
+    this.add(other);
+    if (other.#deaths === undefined) return;
+    this.#deaths = other.#deaths.map((count, index) => count + (this.#deaths?.[index] ?? 0));
+  }
+}
+
+function deathIndex(reason: string, strategy: string): number {
+  const reasons: readonly string[] = deathReasons;
+  const strategies: readonly string[] = deathStrategies;
+  return reasons.indexOf(reason) * strategies.length + strategies.indexOf(strategy);
 }
 
 /** What a channel counts, or all channels of a virtual host together. */
 export class ChannelCounts extends MessageCounts {
   publish = 0;
+  /** Of these, since the channel confirms: the number of the last one. */
+  publishConfirm = 0;
   confirm = 0;
   /** Mandatory messages without a queue, that went back. */
   returnUnroutable = 0;
@@ -53,15 +100,10 @@ export class ChannelCounts extends MessageCounts {
     else this.dropUnroutable++;
   }
 
-  add(other: ChannelCounts): void {
-    this.deliver += other.deliver;
-    this.deliverNoAck += other.deliverNoAck;
-    this.get += other.get;
-    this.getNoAck += other.getNoAck;
-    this.getEmpty += other.getEmpty;
-    this.redeliver += other.redeliver;
-    this.ack += other.ack;
+  addChannel(other: ChannelCounts): void {
+    this.add(other);
     this.publish += other.publish;
+    this.publishConfirm += other.publishConfirm;
     this.confirm += other.confirm;
     this.returnUnroutable += other.returnUnroutable;
     this.dropUnroutable += other.dropUnroutable;

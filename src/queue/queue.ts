@@ -10,7 +10,7 @@ import { StoredMessage } from "../amqp/stored-message.ts";
 import type { Clock, Timer } from "../clock.ts";
 import type { Holder, MessageStore } from "../store/message-store.ts";
 import { type Consumer, Consumers } from "./consumers.ts";
-import { MessageCounts } from "./counts.ts";
+import { QueueCounts } from "./counts.ts";
 import { DelayedRetries } from "./delayed-retries.ts";
 import { DeliveryCounts } from "./delivery-counts.ts";
 import { QuorumReady } from "./quorum-ready.ts";
@@ -63,7 +63,7 @@ export class Queue implements Holder {
   readonly autoDelete: boolean;
   readonly exclusiveOwner: object | undefined;
   readonly arguments: FieldTable;
-  readonly counts = new MessageCounts();
+  readonly counts = new QueueCounts();
   /** What counts now: `apply` replaces them. */
   settings: QueueSettings;
   readonly #timesToLive: TimesToLive;
@@ -412,6 +412,7 @@ export class Queue implements Holder {
   /** A message leaves for good: as a dead letter if the queue has an exchange for them. */
   #discard(position: number, reason: DeadLetterReason): void {
     if (this.settings.deadLetterExchange === undefined || this.deleted) {
+      this.counts.died(reason, "disabled");
       this.#release(position);
       return;
     }

@@ -241,6 +241,6 @@ export class Channel implements ClientChannel {
     this.cancelAll();
     settleAll(this, this.unacked.takeAll(), "lost");
     this.content.release();
-    this.vhost.closedChannels.add(this.counts);
+    this.vhost.closedChannels.addChannel(this.counts);
   }
 }

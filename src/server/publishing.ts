@@ -62,9 +62,7 @@ export class Publishing implements TurnTask {
   #writableAt = -1;
 
   #confirming = false;
-  /** Publishes since confirm.select: the number of the last one. */
-  #published = 0;
-  /** The last one that has been acked or nacked. */
+  /** The last publish that has been acked or nacked; the channel counts those that have come since confirm.select. */
   #confirmed = 0;
   /** Numbers of those that a queue has refused, in order, not nacked yet. */
   #refused: number[] = [];
@@ -226,8 +224,8 @@ export class Publishing implements TurnTask {
   }
 
   #noteConfirm(accepted: boolean): void {
-    this.#published++;
-    if (!accepted) this.#refused.push(this.#published);
+    const published = ++this.#channel.counts.publishConfirm;
+    if (!accepted) this.#refused.push(published);
     if (this.#confirmScheduled) return;
     this.#confirmScheduled = true;
     this.#channel.connection.host.turn.flushStore(this);
@@ -236,7 +234,7 @@ export class Publishing implements TurnTask {
   /** Asks the store to tell when everything published so far is safe. */
   endTurn(): void {
     this.#confirmScheduled = false;
-    const upTo = this.#published;
+    const upTo = this.#channel.counts.publishConfirm;
     const durable = this.#promisesSync || this.#awaitedSyncs > 0;
     this.#promisesSync = false;
     if (durable) this.#awaitedSyncs++;
@@ -265,7 +263,7 @@ export class Publishing implements TurnTask {
 
   /** Publishes that are neither acked nor nacked yet. */
   get unconfirmedCount(): number {
-    return this.#published - this.#confirmed;
+    return this.#channel.counts.publishConfirm - this.#confirmed;
   }
 
   #ack(upTo: number): void {

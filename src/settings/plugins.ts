@@ -10,6 +10,7 @@ const builtIn: ReadonlySet<string> = new Set([
   "rabbitmq_consistent_hash_exchange",
   "rabbitmq_delayed_message_exchange",
   "rabbitmq_management",
+  "rabbitmq_prometheus",
   "rabbitmq_message_deduplication",
   "rabbitmq_random_exchange",
   "rabbitmq_recent_history_exchange",

@@ -64,6 +64,16 @@ function managementPort(otherwise: Ports): Setting<Ports> {
   });
 }
 
+function prometheusPort(otherwise: Ports): Setting<Ports> {
+  return setting({
+    kind: ports,
+    default: otherwise,
+    help: "where Prometheus finds the metrics, or off",
+    flag: "prometheus-port",
+    keys: ["prometheus.tcp.port"],
+  });
+}
+
 /** Of a broker, embedded or not. */
 export const brokerSettings = {
   /** Where to listen when a port is given without an address. */
@@ -99,6 +109,22 @@ export const brokerSettings = {
     default: undefined,
     help: "address of the management HTTP API, where it is to be another one",
     keys: ["management.listener.ip", "management.tcp.ip"],
+  }),
+  /** For Prometheus, which needs no log-in. */
+  prometheusPort: prometheusPort("off"),
+  /** Where it is when its port is given without an address; the setting `host` when absent. */
+  prometheusHost: setting({
+    kind: optional(address),
+    default: undefined,
+    help: "address of the metrics, where it is to be another one",
+    keys: ["prometheus.tcp.ip"],
+  }),
+  /** Whether /metrics gives a value for each object, as /metrics/per-object does. */
+  prometheusPerObject: setting({
+    kind: boolean,
+    default: false,
+    help: "whether /metrics has a value for each queue, connection and channel",
+    keys: ["prometheus.return_per_object_metrics"],
   }),
   tlsCertFile: setting({
     kind: optional(path),
@@ -324,6 +350,7 @@ export const brokerSettings = {
 /** Of the process around a broker. */
 export const processSettings = {
   managementPort: managementPort(15_672),
+  prometheusPort: prometheusPort(15_692),
   config: setting({
     kind: optional(path),
     default: undefined,

@@ -4,8 +4,8 @@
  * row is without a test.
  *
  * The letters: N connection, A access, V virtual hosts and policies, H channels, X exchanges, Q queues, P publishing,
- * K consuming, D dead letters, QQ quorum queues, G configuration and operation. What is not served yet (definitions,
- * metrics, pages) is not here.
+ * K consuming, D dead letters, QQ quorum queues, G configuration and operation. M metrics. What is
+ * not served yet (definitions, pages) is not here.
  */
 
 export interface Row {
@@ -252,6 +252,10 @@ export const rows = {
   QQ8: { title: "What counts as a failed delivery" },
 
   G1: { title: "The management HTTP API" },
+  M1: {
+    title: "Metrics for Prometheus",
+    notChecked: "their names are those of RabbitMQ's plugin and dashboards",
+  },
   M7: {
     title: "Counts as they are now",
     notChecked: "RabbitMQ shows those of some seconds ago",

@@ -39,8 +39,8 @@ export class BrokerProcess {
   /** Resolves when it accepts connections. */
   static async start(folder: string): Promise<BrokerProcess> {
     const args = [brokerMain, "--port", "0", "--data-dir", folder, "--log-level", "warn"];
-    // Others on this machine may have the port of the management API.
-    const env = { ...process.env, LEVERET_MANAGEMENT_PORT: "off" };
+    // Others on this machine may have the ports of the management API and the metrics.
+    const env = { ...process.env, LEVERET_MANAGEMENT_PORT: "off", LEVERET_PROMETHEUS_PORT: "off" };
     const child = spawn(process.execPath, args, { env, stdio: ["ignore", "pipe", "pipe"] });
     const exited = once(child, "exit");
     onTestFinished(async () => {

@@ -36,8 +36,13 @@ export class BrokerCommand {
     [command, ...first]: readonly [string, ...string[]] = [process.execPath, main],
   ) {
     const { PATH } = process.env;
-    // Others on this machine may have the port of the management API.
-    const env = { PATH, LEVERET_MANAGEMENT_PORT: "off", ...environment };
+    // Others on this machine may have the ports of the management API and the metrics.
+    const env = {
+      PATH,
+      LEVERET_MANAGEMENT_PORT: "off",
+      LEVERET_PROMETHEUS_PORT: "off",
+      ...environment,
+    };
     const cwd = temporaryFolder();
     this.#child = spawn(command, [...first, ...args], { cwd, env });
     this.#ended = once(this.#child, "close").then(([code]) => code as number | null);
