@@ -206,7 +206,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
       for (let at = 0; at < count; at++) this.store.release(position + at, holder);
     }
     for (const receiver of byId.values()) {
-      if (receiver.kind === "queue") receiver.dispatch();
+      if (receiver.kind === "queue") receiver.recovered();
       else receiver.start();
     }
     return messages;

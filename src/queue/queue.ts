@@ -74,6 +74,8 @@ export class Queue implements Holder {
   /** Of a quorum queue. */
   readonly #deliveryCounts: DeliveryCounts | undefined;
   #delayedRetries: DelayedRetries | undefined;
+  /** What a restart has found delivered more often than is allowed. */
+  #spent: number[] = [];
   readonly #consumers: Consumers;
   /** Of a queue that lets no duplicates in. */
   readonly unique: UniqueMessages | undefined;
@@ -256,17 +258,29 @@ export class Queue implements Holder {
       this.#store.delivered(position, this, 1 + this.deliveryCount(position));
   }
 
-  /** Takes a message back after a restart that it has delivered so often, behind those that it took back before. */
+  /**
+   * Takes a message back after a restart that it has delivered so often, behind those that it took back before. `recovered`
+   * follows when all are back.
+   */
   recover(position: number, bits: number, priority: number, deliveries: number): void {
     const { messageTtlMs } = this.settings;
     const marks = (deliveries > 0 ? REDELIVERED : 0) | (messageTtlMs === undefined ? 0 : EXPIRES);
     const entry = (bits | marks) >>> 0;
     if (this.#deliveryCounts !== undefined && deliveries > 0) {
       this.#deliveryCounts.set(position, deliveries);
-      this.#ready.restore(position, 0, entry);
+      // Once may be never: only a mark says so.
+      if (deliveries > Math.max(1, this.settings.deliveryLimit)) this.#spent.push(position);
+      else this.#ready.restore(position, 0, entry);
     } else {
       this.#ready.push(position, entry, priority);
     }
+  }
+
+  /** What has come back once too often with the end of the broker goes, and the rest to whom it may. */
+  recovered(): void {
+    for (const position of this.#spent) this.#discard(position, "delivery_limit");
+    this.#spent = [];
+    this.dispatch();
   }
 
   /** How often a message has come back to a quorum queue; 0 in any other. */

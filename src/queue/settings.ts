@@ -333,7 +333,7 @@ export function queueSettings(
     if (value === undefined || !knows(settings.type, rule)) continue;
     const wrong = rule.check?.(value, args);
     if (wrong === undefined) rule.apply?.(settings, value);
-    else onInvalid(invalidArgument(name, queue, wrong));
+    else onInvalid(invalidArgument(name, queue, wrong, adviceOn(name, value)));
   }
   for (const name of args.keys()) {
     const rule = rules.get(name);
@@ -369,8 +369,21 @@ export function settingsAdvice(settings: QueueSettings, queue: string): string |
     : `Falling back to dead-letter-strategy at-most-once for ${queue} because configured dead-letter-strategy at-least-once is incompatible with effective overflow strategy ${settings.overflow}. To enable dead-letter-strategy at-least-once, set overflow strategy to reject-publish.`;
 }
 
-function invalidArgument(name: string, queue: string, wrong: string): AmqpError {
-  return new AmqpError("PRECONDITION_FAILED", `invalid arg '${name}' for ${queue}: ${wrong}`);
+/** For the log, where the text alone would leave somebody helpless. */
+function adviceOn(name: string, value: FieldValue): string | undefined {
+  return name === QUEUE_TYPE && valueText(value) === "stream"
+    ? "there are no streams here: a quorum queue keeps messages as safely, for one reading"
+    : undefined;
+}
+
+function invalidArgument(
+  name: string,
+  queue: string,
+  wrong: string,
+  advice: string | undefined,
+): AmqpError {
+  const text = `invalid arg '${name}' for ${queue}: ${wrong}`;
+  return new AmqpError("PRECONDITION_FAILED", text, { advice });
 }
 
 function describe(value: FieldValue | undefined): string {

@@ -93,6 +93,19 @@ test("every argument comes to a setting", () => {
   });
 });
 
+test("Q14 a stream is refused as any type that nobody knows, and the log says what there is", () => {
+  try {
+    settings({ "x-queue-type": longstr("stream") });
+  } catch (error) {
+    expect(error).toMatchObject({
+      message: `invalid arg 'x-queue-type' for ${QUEUE}: "unsupported queue type 'stream'"`,
+      advice: expect.stringContaining("there are no streams here"),
+    });
+    return;
+  }
+  throw new Error("it was not refused");
+});
+
 test("Q27 a quorum queue's arguments say what has to wait, and how long", () => {
   const retries = (entries: Record<string, FieldValue>) =>
     settings({ "x-queue-type": longstr("quorum"), ...entries });
