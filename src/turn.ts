@@ -41,6 +41,11 @@ export class Turn {
     }
   }
 
+  /** Whether something is being done of which all goes into one flush. */
+  get isUndivided(): boolean {
+    return this.#undivided > 0;
+  }
+
   /** At the end of this turn, before any socket: once per call, so the caller keeps a flag. */
   flushStore(task: TurnTask): void {
     this.#stores.push(task);

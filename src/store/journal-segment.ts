@@ -52,6 +52,8 @@ export class JournalSegment extends Segment {
   indexBytes = 0;
   /** Reasons for which its bytes must stay in memory, as ranges that the operating system has not been given yet. */
   pins = 0;
+  /** Its file must not go before this block is safe: what makes it superfluous counts only with that. */
+  goesAfter = 0;
   isTail = false;
   /** Whether its file is there, with a name that a crash does not take away. */
   #isNamed: boolean;

@@ -3,7 +3,7 @@
  *
  * One sync runs at a time. What is handed to the operating system meanwhile goes with the next, and so does whoever waits
  * for it: many publishers share one sync. Files of which nothing is needed any more are removed only after a sync that
- * covers what made them superfluous.
+ * covers what made them superfluous; when the disk is full, and that cannot be written, as soon as nothing depends on it.
  */
 
 import type { Disk } from "./disk.ts";
@@ -45,7 +45,8 @@ export class JournalWriter {
   readonly #options: WriterOptions;
   readonly #onSynced: () => void;
   readonly #writes: Write[] = [];
-  #hasTrouble = false;
+  /** Whether the disk did not take what it was given the last time. */
+  hasTrouble = false;
   /** Those who wait for what this turn has appended, and those for what has been handed to the system. */
   #waiting: FlushListener[] = [];
   #written: FlushListener[] = [];
@@ -55,7 +56,8 @@ export class JournalWriter {
   /** What the sync that is running covers; undefined when none runs. */
   #sync: Sync | undefined;
   readonly #unsynced = new Set<JournalSegment>();
-  /** Segments of which nothing is needed any more, once all that has been written is safe. */
+  /** Segments of which nothing is needed any more once all is safe that this turn appends, or that has been written. */
+  #retiring: JournalSegment[] = [];
   #retired: JournalSegment[] = [];
   #closed = false;
 
@@ -109,7 +111,43 @@ export class JournalWriter {
 
   /** Removes a segment when all that will have been written by the end of this turn is safe. */
   retire(segment: JournalSegment): void {
-    this.#retired.push(segment);
+    this.#retiring.push(segment);
+  }
+
+  /**
+   * The disk takes no more. Removes what is superfluous now, the oldest first, though what says so cannot be written: a message
+   * that nobody holds need not come back, unless something else that cannot be written depends on it. Whether there is
+   * more space.
+   */
+  makeRoom(): boolean {
+    // They go first, when it has ended.
+    if (this.#sync !== undefined) return false;
+    const segments = [...this.#retired, ...this.#retiring];
+    const blocked = segments.findIndex(
+      ({ pins, goesAfter }) => pins > 0 || goesAfter > this.safeBlock,
+    );
+    const removable = blocked < 0 ? segments.length : blocked;
+    const left = this.#removeAll(segments.slice(0, removable));
+    this.#retired = [];
+    this.#retiring = [...left, ...segments.slice(removable)];
+    const next = segments[removable];
+    if (next !== undefined && next.pins === 0 && next.goesAfter <= this.#writtenBlock)
+      this.#startSync();
+    return left.length < removable;
+  }
+
+  /** Removes files in their order, and returns those that could not be removed. */
+  #removeAll(segments: readonly JournalSegment[]): JournalSegment[] {
+    for (const [index, segment] of segments.entries()) {
+      try {
+        this.#remove(segment);
+      } catch (error) {
+        this.hasTrouble = true;
+        this.#options.onWriteTrouble(error as Error);
+        return segments.slice(index);
+      }
+    }
+    return [];
   }
 
   /**
@@ -128,23 +166,28 @@ export class JournalWriter {
       }
     } catch (error) {
       this.#writes.splice(0, written);
-      this.#hasTrouble = true;
+      this.hasTrouble = true;
       this.#options.onWriteTrouble(error as Error);
       return;
     }
     this.#writes.length = 0;
     this.#written.push(...this.#waiting);
     this.#waiting = [];
-    if (this.#hasTrouble) {
-      this.#hasTrouble = false;
+    this.#retired.push(...this.#retiring);
+    this.#retiring = [];
+    if (this.hasTrouble) {
+      this.hasTrouble = false;
       this.#options.onWriteTrouble(undefined);
     }
     this.#syncIfWanted();
   }
 
   #syncIfWanted(): void {
-    if (this.#sync !== undefined || this.#writes.length > 0) return;
-    if (this.#written.length === 0 && this.#retired.length === 0) return;
+    if (this.#sync !== undefined) return;
+    if (this.#written.length > 0 || this.#retired.length > 0) this.#startSync();
+  }
+
+  #startSync(): void {
     const segments = this.#options.sync === "always" ? [...this.#unsynced] : [];
     const sync: Sync = {
       segments,
@@ -173,7 +216,12 @@ export class JournalWriter {
   #synced({ block, waiting, retired, segments }: Sync): void {
     this.#sync = undefined;
     this.#syncedBlock = block;
-    for (const segment of retired) this.#remove(segment);
+    const left = this.#removeAll(retired);
+    if (left.length > 0) {
+      // They are tried again behind what is written next, and what is to go after them waits for them.
+      this.#retiring = [...left, ...this.#retired, ...this.#retiring];
+      this.#retired = [];
+    }
     for (const segment of segments) this.#closeIfDone(segment);
     for (const listener of waiting) listener.onFlushed();
     this.#syncIfWanted();
@@ -202,7 +250,7 @@ export class JournalWriter {
     this.#closed = true;
     if (this.#writes.length > 0) return;
     this.#syncedBlock = this.#writtenBlock;
-    for (const segment of [...retired, ...this.#retired]) this.#remove(segment);
+    this.#removeAll([...retired, ...this.#retired, ...this.#retiring]);
     for (const listener of [...waiting, ...this.#written]) listener.onFlushed();
   }
 }

@@ -85,6 +85,8 @@ export class Journal implements TurnTask {
   /** Whether the block before belongs to the flush that is being filled. */
   #flushGoesOn = false;
   readonly #settled = new SettledRuns();
+  /** Segments of which something was settled, or has moved, in this flush that counts only with the rest of it. */
+  readonly #tied = new Set<JournalSegment>();
   /** The highest position that each queue has delivered since the last flush. */
   readonly #delivered = new Map<number, number>();
   /** The highest position that each queue has ever delivered. */
@@ -114,7 +116,7 @@ export class Journal implements TurnTask {
     this.#nextBlock = lastBlock + 1;
     this.#firstUnwritten = segmentStart(lastNumber + 1);
     this.#writer = new JournalWriter(options, lastBlock, () => {
-      if (this.#deferred) this.schedule();
+      if (this.#deferred || this.#writer.isBehind) this.schedule();
     });
   }
 
@@ -272,6 +274,7 @@ export class Journal implements TurnTask {
       this.#settled.add(holder.id, segment.start + ordinal);
       this.#redeliveries.forget(holder.id, position);
     }
+    if (this.#options.turn.isUndivided) this.#tied.add(segment);
     if (!segment.letGo(ordinal, queueId)) return;
     this.#releasedBytes += segment.messageBytes(ordinal);
     this.#segments.moves.forget(segment.start + ordinal);
@@ -341,7 +344,10 @@ export class Journal implements TurnTask {
     this.#appendDelivered();
     if (this.#tail !== undefined) this.#closeBlock(this.#tail, false);
     this.#scheduled = false;
+    for (const segment of this.#tied) segment.goesAfter = this.#nextBlock - 1;
+    this.#tied.clear();
     this.#writer.drain();
+    while (this.#writer.isBehind && this.#writer.makeRoom()) this.#writer.drain();
     if (this.#writer.isBehind || this.#tail === undefined) return;
     this.#deliversWritten = false;
     this.#firstUnwritten = this.#tail.start + this.#tail.count;
@@ -394,6 +400,7 @@ export class Journal implements TurnTask {
           this.#grownBytes = 0;
           return;
         }
+        if (!this.#hasSpaceFor(head)) return;
         this.#relocate(head);
       }
       this.#segments.removeHead();
@@ -401,8 +408,19 @@ export class Journal implements TurnTask {
     }
   }
 
+  /** Whether what is held in the head may be copied: its file goes only when the copy is safe, and with it all behind it. */
+  #hasSpaceFor(head: JournalSegment): boolean {
+    const { disk, segmentBytes } = this.#options;
+    try {
+      return !this.#writer.hasTrouble && disk.freeBytes() > head.heldBytes + 2 * segmentBytes;
+    } catch {
+      return false;
+    }
+  }
+
   #relocate(head: JournalSegment): void {
     const segments = this.#segments;
+    this.#tied.add(head);
     segments.use(head);
     // It must not be evicted for the sake of what it fills the tail with.
     head.pins++;

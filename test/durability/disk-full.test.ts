@@ -3,6 +3,7 @@
  * all goes on without a restart when the disk is well again. On a simulated disk, in virtual time.
  */
 import { expect, test } from "vitest";
+import { longstr } from "../../src/amqp/field-table.ts";
 import type { Settings } from "../../src/config.ts";
 import { type Log, silentLog } from "../../src/log.ts";
 import { Random } from "../seeded.ts";
@@ -166,6 +167,56 @@ test("N21 a disk that cannot be written holds publishers back until it can, and 
     expect([publisher.closedWith, consumer.closedWith]).toEqual([undefined, undefined]);
     expect(numbersAfterCrash(disk, "q")).toEqual([]);
   }
+});
+
+test("N21 what consumers settle frees the disk, however much stands before it that the disk does not take", () => {
+  const { disk, broker, publisher } = withBacklog(30_000, 5000);
+  // In one turn more than the reserve holds, in a queue that nobody consumes.
+  publisher.publish("other", 8000);
+  pass(broker, 3);
+  expect(publisher.confirmedNumbers.size).toBe(5000);
+  expect(disk.list()).not.toContain("reserve");
+  const consumer = new Peer(broker);
+  consumer.client.consume("q");
+  pass(broker, 5);
+  expect(consumer.received).toHaveLength(5000);
+  // There is no more space than before; what was settled has gone for it.
+  expect(publisher.confirmedNumbers.size).toBe(13_000);
+  expect(publisher.client.isBlocked).toBe(false);
+  expect(numbersAfterCrash(disk, "q")).toEqual([]);
+  expect(numbersAfterCrash(disk, "other")).toHaveLength(8000);
+});
+
+test("N21 on a full disk dead letters stand in their old queue until the new one has them", () => {
+  const disk = new SimulatedDisk(new Random(1));
+  const { broker } = start(disk);
+  const peer = new Peer(broker);
+  const deadLetters: [string, ReturnType<typeof longstr>][] = [
+    ["x-dead-letter-exchange", longstr("")],
+    ["x-dead-letter-routing-key", longstr("dead")],
+  ];
+  peer.declare("dead");
+  peer.client.ask("queue.declare", { queue: "q", durable: true, arguments: new Map(deadLetters) });
+  for (let burst = 0; burst < 10; burst++) {
+    peer.publish("q", 100);
+    broker.rest();
+  }
+  // Without the reserve and without space no copy can be written.
+  disk.capacityBytes = disk.usedBytes - disk.bytesOf("reserve").length;
+  disk.remove("reserve");
+  const rejecting = new Peer(broker);
+  rejecting.acks = false;
+  rejecting.client.consume("q");
+  broker.rest();
+  expect(rejecting.received).toHaveLength(1000);
+  rejecting.client.say("basic.nack", { deliveryTag: 1000, multiple: true });
+  pass(broker, 3);
+  const numbers = Array.from({ length: 1000 }, (_, index) => index + 1);
+  expect(numbersAfterCrash(disk.clone(new Random(2)), "q")).toEqual(numbers);
+  disk.capacityBytes = Number.POSITIVE_INFINITY;
+  pass(broker, 3);
+  expect(numbersAfterCrash(disk.clone(new Random(2)), "q")).toEqual([]);
+  expect(numbersAfterCrash(disk, "dead")).toEqual(numbers);
 });
 
 test("a declare that a full disk does not take is refused to whoever asks, and to nobody else", () => {
