@@ -43,3 +43,8 @@ export function erlangBinary(bytes: Uint8Array): string {
     ? `<<"${Buffer.from(bytes).toString("latin1")}">>`
     : `<<${Array.from(bytes).join(",")}>>`;
 }
+
+/** A name as Erlang prints an atom: in quotes, unless it is a word that begins with a small letter. */
+export function erlangAtom(name: string): string {
+  return /^[a-z][\w@]*$/.test(name) ? name : `'${name}'`;
+}

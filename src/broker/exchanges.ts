@@ -7,7 +7,7 @@
 
 import { AmqpError } from "../amqp/errors.ts";
 import type { FieldTable } from "../amqp/field-table.ts";
-import { typeName, valueText } from "../amqp/type-names.ts";
+import { erlangAtom, typeName, valueText } from "../amqp/type-names.ts";
 import type { Clock } from "../clock.ts";
 import { type Destination, Exchange, type ExchangeType, type Shelf } from "../exchange/exchange.ts";
 import { exchangeTypes } from "../exchange/types.ts";
@@ -220,7 +220,7 @@ export class Exchanges {
   #checkEquivalent(existing: Exchange, declaration: ExchangeDeclaration): void {
     const of = exchangeIn(this.#vhost, existing.name);
     const properties = [
-      ["type", declaration.type, existing.type.name],
+      ["type", erlangAtom(declaration.type), erlangAtom(existing.type.name)],
       ["durable", declaration.durable, existing.durable],
       ["auto_delete", declaration.autoDelete, existing.autoDelete],
       ["internal", declaration.internal, existing.internal],

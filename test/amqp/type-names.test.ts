@@ -1,7 +1,7 @@
 /** How values are named and shown in error texts: RabbitMQ's words, which clients match on. */
 import { describe, expect, test } from "vitest";
 import { type FieldValue, longstr } from "../../src/amqp/field-table.ts";
-import { erlangBinary, typeName, valueText } from "../../src/amqp/type-names.ts";
+import { erlangAtom, erlangBinary, typeName, valueText } from "../../src/amqp/type-names.ts";
 
 const named: [string, string, FieldValue][] = [
   ["bool", "true", { type: "t", value: true }],
@@ -43,4 +43,14 @@ test.each<[number[], string]>([
   [[0, 255], "<<0,255>>"],
 ])("the bytes %j are shown as %s", (bytes, text) => {
   expect(erlangBinary(Uint8Array.from(bytes))).toBe(text);
+});
+
+test.each([
+  ["fanout", "fanout"],
+  ["a_b2@C", "a_b2@C"],
+  ["x-random", "'x-random'"],
+  ["Direct", "'Direct'"],
+  ["", "''"],
+])("the atom %j is shown as %s", (name, text) => {
+  expect(erlangAtom(name)).toBe(text);
 });
