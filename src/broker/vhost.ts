@@ -11,7 +11,7 @@ import { messageBytes, writeMessage } from "../amqp/stored-message.ts";
 import type { Clock } from "../clock.ts";
 import { deduplicationKey } from "../exchange/deduplication-key.ts";
 import type { Destination } from "../exchange/exchange.ts";
-import { route, routeKeys } from "../exchange/route.ts";
+import { type FindExchange, route, routeKeys } from "../exchange/route.ts";
 import type { Log } from "../log.ts";
 import { ChannelCounts, QueueCounts } from "../queue/counts.ts";
 import type { DeadLetterReason, Queue, QueueOwner } from "../queue/queue.ts";
@@ -75,6 +75,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
   readonly #policies: PolicyRegistries;
   readonly #deadLetters: DeadLetters;
   #recorder: TopologyRecorder = forgetful;
+  readonly #findExchange: FindExchange = (name) => this.exchanges.find(name);
 
   constructor(name: string, context: VirtualHostContext) {
     this.name = name;
@@ -99,7 +100,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     this.#deadLetters = new DeadLetters({
       ...{ vhost: name, store: context.store, clock: context.clock },
       ...{ log: context.log, turn: context.turn },
-      findExchange: (exchange) => this.exchanges.find(exchange),
+      findExchange: this.#findExchange,
       enqueue: (publication, queues) => this.enqueue(publication, queues),
     });
   }
@@ -306,11 +307,10 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
   /** Who takes a message by its routing key, or by several, each once. The array is not to be changed or kept. */
   route(publication: Publication, routingKeys?: readonly string[]): readonly Receiver[] {
     const { exchange } = publication;
-    const find = (name: string) => this.exchanges.find(name);
     const found: readonly Destination[] =
       routingKeys === undefined
-        ? route(exchange, publication, find)
-        : routeKeys(exchange, routingKeys, publication, find);
+        ? route(exchange, publication, this.#findExchange)
+        : routeKeys(exchange, routingKeys, publication, this.#findExchange);
     return found as readonly Receiver[];
   }
 

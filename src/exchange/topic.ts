@@ -12,6 +12,8 @@ import type { Binding, Destination, ExchangeType, Matcher } from "./exchange.ts"
 
 /** Keys whose destinations an exchange remembers. */
 const REMEMBERED_KEYS_MAX = 4096;
+/** What `get` would otherwise make anew for each message. */
+const NO_OPTIONS = {};
 
 class Node {
   /** A `#`: it stays reached whatever the next word is. */
@@ -69,7 +71,7 @@ class TopicMatcher implements Matcher {
 
   match(routingKey: string): readonly Destination[] {
     this.#remembered ??= new LRUCache({ max: REMEMBERED_KEYS_MAX });
-    const known = this.#remembered.get(routingKey);
+    const known = this.#remembered.get(routingKey, NO_OPTIONS);
     if (known !== undefined) return known;
     const destinations = this.#search(words(routingKey));
     this.#remembered.set(routingKey, destinations);

@@ -33,12 +33,22 @@ class LastRouting {
   /** Undefined when the queues depend on more than exchange and routing key. */
   queues: readonly Receiver[] | undefined = undefined;
 
-  holds(content: Content, generation: number): boolean {
-    const { routingBuffer, routingStart, routingEnd } = content;
+  holds({ routingBuffer, routingStart, routingEnd }: Content, generation: number): boolean {
     if (this.generation !== generation || this.length !== routingEnd - routingStart) return false;
+    return this.#begins(routingBuffer, routingStart, routingEnd);
+  }
+
+  /** Whether the exchange at least is the same. */
+  holdsExchange({ routingBuffer, routingStart }: Content, generation: number): boolean {
+    if (this.generation !== generation || this.length < 0) return false;
+    const exchangeEnd = routingStart + 1 + routingBuffer[routingStart]!;
+    return this.#begins(routingBuffer, routingStart, exchangeEnd);
+  }
+
+  #begins(buffer: Buffer, start: number, end: number): boolean {
     const { bytes } = this;
-    for (let index = 0, from = routingStart; from < routingEnd; index++, from++) {
-      if (bytes[index] !== routingBuffer[from]) return false;
+    for (let index = 0, from = start; from < end; index++, from++) {
+      if (bytes[index] !== buffer[from]) return false;
     }
     return true;
   }
@@ -57,9 +67,6 @@ export class Publishing implements TurnTask {
   readonly #vhost: VirtualHost;
   readonly #publication = new Publication();
   readonly #last = new LastRouting();
-  /** The exchange that the user was last found to be allowed to write to, and at which generation. */
-  #writable: Exchange | undefined;
-  #writableAt = -1;
 
   #confirming = false;
   /** The last publish that has been acked or nacked; the channel counts those that have come since confirm.select. */
@@ -132,32 +139,31 @@ export class Publishing implements TurnTask {
 
   #findExchange(content: Content): void {
     const { routingBuffer, routingStart, routingEnd } = content;
+    const { generation } = this.#vhost;
     const publication = this.#publication;
     const routingKeyAt = routingStart + 1 + routingBuffer[routingStart]!;
-    const name = decodeUtf8(routingBuffer, routingStart + 1, routingKeyAt);
-    publication.routingKey = decodeUtf8(routingBuffer, routingKeyAt + 1, routingEnd);
+    const isSameExchange = this.#last.holdsExchange(content, generation);
+    // What throws from here on leaves nothing to go by.
     this.#last.length = -1;
-    publication.exchange = this.#writableExchange(name);
+    publication.routingKey = decodeUtf8(routingBuffer, routingKeyAt + 1, routingEnd);
+    if (!isSameExchange) {
+      const name = decodeUtf8(routingBuffer, routingStart + 1, routingKeyAt);
+      publication.exchange = this.#writableExchange(name);
+    }
     this.#checkTopic(publication.exchange, publication.routingKey);
-    this.#last.keep(content, this.#vhost.generation);
+    this.#last.keep(content, generation);
   }
 
   /** Of an exchange that may not be written to nobody hears whether it exists. */
   #writableExchange(name: string): Exchange {
-    const { exchanges, generation } = this.#vhost;
-    const known = exchanges.find(name);
-    if (known !== undefined && known === this.#writable && generation === this.#writableAt)
-      return known;
     this.#channel.access.check("write", "exchange", name);
-    const exchange = exchanges.get(name);
+    const exchange = this.#vhost.exchanges.get(name);
     if (exchange.internal) {
       throw new AmqpError(
         "ACCESS_REFUSED",
         `cannot publish to internal ${exchangeIn(this.#vhost.name, name)}`,
       );
     }
-    this.#writable = exchange;
-    this.#writableAt = generation;
     return exchange;
   }
 

@@ -6,7 +6,7 @@
  * around the messages.
  */
 
-import { assert } from "../assert.ts";
+import { broken } from "../assert.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 import type { Evictable, MemoryBudget } from "./memory-budget.ts";
 
@@ -75,12 +75,12 @@ export abstract class Segment implements Evictable {
   }
 
   get buffer(): Buffer {
-    assert(this.#buffer !== undefined, `segment ${this.number} is not in memory`);
+    if (this.#buffer === undefined) broken(`segment ${this.number} is not in memory`);
     return this.#buffer;
   }
 
   get view(): DataView {
-    assert(this.#view !== undefined, `segment ${this.number} is not in memory`);
+    if (this.#view === undefined) broken(`segment ${this.number} is not in memory`);
     return this.#view;
   }
 
@@ -191,7 +191,7 @@ export abstract class Segment implements Evictable {
 
   /** Nobody holds anything in it: it begins again, and its positions with it. */
   restart(): void {
-    assert(this.heldCount === 0, `segment ${this.number} is still needed`);
+    if (this.heldCount !== 0) broken(`segment ${this.number} is still needed`);
     this.usedBytes = 0;
     this.count = 0;
     if (this.#many.size > 0) this.#many.clear();
@@ -216,10 +216,8 @@ export abstract class Segment implements Evictable {
   /** One holder less: a durable queue, or another one when `queueId` is 0. Whether it was the last. */
   letGo(ordinal: number, queueId: number): boolean {
     const holders = this.holders(ordinal);
-    assert(
-      holders > 0,
-      `message ${ordinal} of segment ${this.number} is released more often than it is held`,
-    );
+    if (holders === 0)
+      broken(`message ${ordinal} of segment ${this.number} is released more often than held`);
     this.#setHolders(ordinal, holders - 1);
     if (holders > 1) {
       if (queueId > 0) this.#noteDone(ordinal, queueId);

@@ -1,0 +1,104 @@
+/**
+ * What a message costs, counted and not timed, so that no machine is too slow for it: bytes allocated, turns of the event
+ * loop, writes and syncs. What is lost here is lost on every machine.
+ *
+ * The bounds are generous, and yet one object more for each message is beyond them. Whoever exceeds one finds the reason
+ * (`node --heap-prof`, or V8's sampling of the heap with what has been collected), or says in DECISIONS.md what the new
+ * cost is for. A figure that has become much smaller gets a smaller bound.
+ *
+ * It measures what is compiled in dist/.
+ */
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { expect, test } from "vitest";
+import type { Measured } from "./measure.ts";
+import type { PathName } from "./paths.ts";
+
+/**
+ * One thread, so that what is compiled when does not depend on what else the machine does; and room for young objects that
+ * is not exhausted while it is counted.
+ */
+const FLAGS = [
+  "--expose-gc",
+  "--single-threaded",
+  "--min-semi-space-size=64",
+  "--max-semi-space-size=64",
+];
+const program = fileURLToPath(new URL("../../dist/test/performance/measure.js", import.meta.url));
+
+/** For a process that works for a second, on a machine that has much else to do. */
+const PROCESS_MS_MAX = 60_000;
+
+type Bounds = Readonly<Record<keyof Omit<Measured, "messages" | "collections">, number>>;
+
+const notOnDisk = { diskWrites: 0, diskBytes: 0, diskSyncs: 0 };
+/** Of 500 messages in one read: one turn, and one write to the consumer. */
+const oneTurnARead = { turns: 4, socketWrites: 4, ...notOnDisk, routings: 0, unknownKeys: 0 };
+
+/** For each thousand messages, at most; above it what Node 20 and Node 24 came to when it was set. */
+const bounds: Readonly<Record<PathName, Bounds>> = {
+  // heap 2,400 and 6,400; turns 2; writes 2
+  transient: { heapBytes: 12_000, bufferBytes: 1000, ...oneTurnARead },
+  // heap 2,500 and 7,900; turns 2; writes 2
+  acks: { heapBytes: 12_000, bufferBytes: 1000, ...oneTurnARead },
+  // Of a message its position as an object, three times:
+  // heap 59,900 and 51,900; buffers 100,000; turns 6; writes 4; on disk 4 writes, 107,000 bytes and 2 syncs
+  persistent: {
+    heapBytes: 85_000,
+    bufferBytes: 160_000,
+    turns: 10,
+    socketWrites: 7,
+    diskWrites: 7,
+    diskBytes: 160_000,
+    diskSyncs: 4,
+    routings: 0,
+    unknownKeys: 0,
+  },
+  // Of a thousand published, ten thousand are delivered:
+  // heap 14,400 and 18,200; turns 2; writes 20
+  "fan-out": { heapBytes: 30_000, bufferBytes: 1000, ...oneTurnARead, socketWrites: 35 },
+  // The routing key as a string, for each message has another one than the message before:
+  // heap 41,400 and 43,100; turns 2; writes 2; routings 1,000
+  topic: { heapBytes: 60_000, bufferBytes: 1000, ...oneTurnARead, routings: 1000 },
+};
+
+async function measure(...args: string[]): Promise<Measured> {
+  const { stdout } = await promisify(execFile)(process.execPath, [...FLAGS, program, ...args]);
+  return JSON.parse(stdout) as Measured;
+}
+
+/** What exceeds its bound; garbage that is collected meanwhile does in any case. */
+function exceeded(path: PathName, measured: Measured): Record<string, number> {
+  const perThousand = Object.entries(bounds[path]).map(
+    ([count, bound]) =>
+      [count, (measured[count as keyof Bounds] * 1000) / measured.messages, bound] as const,
+  );
+  const beyond = perThousand.filter(([, value, bound]) => value > bound);
+  if (measured.collections > 0) beyond.push(["collections", measured.collections, 0]);
+  return Object.fromEntries(beyond.map(([count, value]) => [count, value]));
+}
+
+const paths: readonly [string, PathName][] = [
+  ["a transient message, delivered without acknowledgement,", "transient"],
+  ["a message acknowledged by itself", "acks"],
+  ["a persistent message with confirm and acknowledgement", "persistent"],
+  ["a message for ten queues", "fan-out"],
+  ["a message by a topic exchange with a thousand patterns", "topic"],
+];
+
+test.each(paths)(
+  "%s costs no more than it did",
+  async (_what, path) => {
+    expect(exceeded(path, await measure(path))).toEqual({});
+  },
+  PROCESS_MS_MAX,
+);
+
+test.each(paths)(
+  "that %s costs an object more is noticed",
+  async (_what, path) => {
+    expect(Object.keys(exceeded(path, await measure(path, "object")))).toEqual(["heapBytes"]);
+  },
+  PROCESS_MS_MAX,
+);
