@@ -41,10 +41,14 @@ if (values.help) {
     urls: [values.rabbitmq, values.leveret] as const,
     operationCount: Number(values.operations),
   };
+  let isStopped = false;
+  // The sequence that is being played is played to its end, so that nothing of it stays in the brokers.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => (isStopped = true));
   const end = Date.now() + Number(values.seconds) * 1000;
   const first = Number(values.seed ?? values.first);
   let [seed, differences] = [first, 0];
   for (; seed === first || (values.seed === undefined && Date.now() < end); seed++) {
+    if (isStopped) break;
     const difference = await compare(seed, pair);
     if (seed % 20 === 0) console.error(`seed ${seed}, ${differences} differences`);
     if (difference === undefined) continue;
