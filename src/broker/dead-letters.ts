@@ -17,6 +17,7 @@ import type { MessageStore } from "../store/message-store.ts";
 import type { Turn } from "../turn.ts";
 import { makeDeadLetter } from "./dead-letter.ts";
 import { Publication } from "./publication.ts";
+import type { ReadRetries } from "./read-retries.ts";
 import type { Receiver } from "./shelves.ts";
 
 /** What is around them in their virtual host. */
@@ -26,6 +27,7 @@ export interface DeadLetterContext {
   readonly clock: Clock;
   readonly log: Log;
   readonly turn: Turn;
+  readonly retries: ReadRetries;
   readonly findExchange: (name: string) => Exchange | undefined;
   /** Stores a message and hands it to those who take it; false when a queue refused it because it is full. */
   readonly enqueue: (publication: Publication, receivers: readonly Receiver[]) => boolean;
@@ -118,6 +120,7 @@ export class DeadLetters {
    * nothing else may suffer from it.
    */
   #tryPublish(death: Death): void {
+    if (!this.#isReadable(death)) return;
     const { queue, position } = death;
     const { turn, store, log, vhost } = this.#context;
     turn.undivided(() => {
@@ -132,6 +135,18 @@ export class DeadLetters {
       }
       store.release(position, queue);
     });
+  }
+
+  /** What cannot be read now is published when it can be. */
+  #isReadable({ queue, position, reason }: Death): boolean {
+    const { store, retries } = this.#context;
+    try {
+      store.isWhole(position);
+      return true;
+    } catch (error) {
+      retries.later(queue, error, () => this.publish(queue, position, reason));
+      return false;
+    }
   }
 
   /** Whether every queue that it is for has taken it, and there is one. */

@@ -34,6 +34,7 @@ import { queueIn } from "./names.ts";
 import type { PolicySubject } from "./policies.ts";
 import type { Publication } from "./publication.ts";
 import { type QueueDeclaration, type QueueRules, Queues } from "./queues.ts";
+import { ReadRetries } from "./read-retries.ts";
 import { restoreEntry } from "./restore.ts";
 import { type Receiver, Shelves } from "./shelves.ts";
 import { forgetful, type TopologyEntry, type TopologyRecorder } from "./topology.ts";
@@ -73,6 +74,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
   /** What queues have counted that are gone now, by their type. */
   readonly goneQueues = { classic: new QueueCounts(), quorum: new QueueCounts() };
   readonly #policies: PolicyRegistries;
+  readonly #readRetries: ReadRetries;
   readonly #deadLetters: DeadLetters;
   #recorder: TopologyRecorder = forgetful;
   readonly #findExchange: FindExchange = (name) => this.exchanges.find(name);
@@ -97,9 +99,10 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     );
     this.shelves = new Shelves(this, context.log, context.turn);
     this.exchanges = new Exchanges(name, (queue) => this.queues.reach(queue), recorder, this);
+    this.#readRetries = new ReadRetries(context.clock, context.log);
     this.#deadLetters = new DeadLetters({
       ...{ vhost: name, store: context.store, clock: context.clock },
-      ...{ log: context.log, turn: context.turn },
+      ...{ log: context.log, turn: context.turn, retries: this.#readRetries },
       findExchange: this.#findExchange,
       enqueue: (publication, queues) => this.enqueue(publication, queues),
     });
@@ -226,6 +229,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
   /** Nothing happens here by itself any more. */
   stop(): void {
     this.#deadLetters.stop();
+    this.#readRetries.stop();
     for (const queue of this.queues.all()) queue.stop();
     for (const shelf of this.shelves.delayed()) shelf.stop();
   }
@@ -297,6 +301,10 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
 
   queueUnused(queue: Queue): void {
     if (!queue.deleted) this.#goneOfItself(queue);
+  }
+
+  unreadable(queue: Queue, error: unknown): void {
+    this.#readRetries.later(queue, error);
   }
 
   #goneOfItself(queue: Queue): void {

@@ -30,6 +30,8 @@ export interface QueueOwner {
   deadLetter(queue: Queue, position: number, reason: DeadLetterReason): void;
   /** The queue has outlived its use: its last consumer has left, or nobody used it for `x-expires`. */
   queueUnused(queue: Queue): void;
+  /** The first message cannot be read now: `dispatch` is to be called later. Throws an error that is not the disk's. */
+  unreadable(queue: Queue, error: unknown): void;
 }
 
 export interface QueueSpec {
@@ -218,6 +220,9 @@ export class Queue implements Holder {
     this.#dispatching = true;
     try {
       while (this.#dropExpired() && this.#dispatchOne());
+    } catch (error) {
+      this.#owner.unreadable(this, error);
+      return;
     } finally {
       this.#dispatching = false;
     }
@@ -475,7 +480,13 @@ export class Queue implements Holder {
   /** One timer a queue, for its head. It may ring early, when that head has left meanwhile; never late. */
   #watchExpiry(): void {
     if (!this.#ready.first() || (this.#ready.bits & EXPIRES) === 0) return;
-    const dueMs = this.#dueMs(this.#ready.position);
+    let dueMs: number;
+    try {
+      dueMs = this.#dueMs(this.#ready.position);
+    } catch (error) {
+      this.#owner.unreadable(this, error);
+      return;
+    }
     if (dueMs >= this.#expiryDueMs) return;
     this.#expiryTimer?.cancel();
     this.#expiryDueMs = dueMs;

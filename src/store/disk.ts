@@ -55,6 +55,11 @@ export interface Disk {
   removeSubfolder(name: string): void;
 }
 
+/** Whether an error is the system's, and may be gone the next time: a file that cannot be opened or read now. */
+export function isDiskError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && typeof (error as NodeJS.ErrnoException).code === "string";
+}
+
 /** Read and write, made when missing, never cut. */
 const openFlags = constants.O_RDWR | constants.O_CREAT;
 

@@ -400,7 +400,7 @@ export class Journal implements TurnTask {
           this.#grownBytes = 0;
           return;
         }
-        if (!this.#hasSpaceFor(head)) return;
+        if (!this.#mayMove(head)) return;
         this.#relocate(head);
       }
       this.#segments.removeHead();
@@ -408,11 +408,17 @@ export class Journal implements TurnTask {
     }
   }
 
-  /** Whether what is held in the head may be copied: its file goes only when the copy is safe, and with it all behind it. */
-  #hasSpaceFor(head: JournalSegment): boolean {
+  /**
+   * Whether what is held in the head can be read and may be copied: its file goes only when the copy is safe, and with it all
+   * behind it.
+   */
+  #mayMove(head: JournalSegment): boolean {
     const { disk, segmentBytes } = this.#options;
     try {
-      return !this.#writer.hasTrouble && disk.freeBytes() > head.heldBytes + 2 * segmentBytes;
+      if (this.#writer.hasTrouble) return false;
+      if (disk.freeBytes() <= head.heldBytes + 2 * segmentBytes) return false;
+      this.#segments.use(head);
+      return true;
     } catch {
       return false;
     }

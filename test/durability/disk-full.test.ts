@@ -219,6 +219,30 @@ test("N21 on a full disk dead letters stand in their old queue until the new one
   expect(numbersAfterCrash(disk, "dead")).toEqual(numbers);
 });
 
+test("what the disk does not give to be read waits until it does, and nobody's connection ends for it", () => {
+  for (const operation of ["open", "read"] as const) {
+    // Next to no memory: nearly all of the queue has to be read back.
+    const settings = { memoryLimit: 1 };
+    const { disk, broker, warnings } = withBacklog(Number.POSITIVE_INFINITY, 1000, settings);
+    disk.failing.add(operation);
+    const consumer = new Peer(broker);
+    consumer.client.consume("q");
+    pass(broker, 3);
+    expect([operation, consumer.received.length, consumer.closedWith]).toEqual([
+      operation,
+      0,
+      undefined,
+    ]);
+    expect(warnings).toContain(
+      "messages of a queue cannot be read now: it is tried again every second",
+    );
+    disk.failing.clear();
+    pass(broker, 2);
+    const numbers = consumer.received.map(({ body }) => Number.parseInt(body.toString(), 10));
+    expect(numbers).toEqual(Array.from({ length: 1000 }, (_, index) => index + 1));
+  }
+});
+
 test("a declare that a full disk does not take is refused to whoever asks, and to nobody else", () => {
   const { disk, broker, publisher } = withBacklog(0);
   const declaring = new Peer(broker);

@@ -117,6 +117,10 @@ export class Bench implements QueueOwner {
     this.unused.push(queue);
   }
 
+  unreadable(_queue: Queue, error: unknown): void {
+    throw error;
+  }
+
   get nowMs(): number {
     return this.clock.now() - this.#startMs;
   }

@@ -41,6 +41,16 @@ class Broken extends Error {}
 
 /** How the disk says that it fails. */
 const DISK_ERROR = /^(EIO|ENOSPC)/;
+const FAULTS = [
+  "create",
+  "write",
+  "write",
+  "syncFolder",
+  "sync",
+  "open",
+  "read",
+  "remove",
+] as const;
 const START_MS = Date.UTC(2026, 0, 1);
 /** What a log says of clients that go without a word, and of what a crash leaves. */
 const HARMLESS = /unexpectedly closed|unfinished end/;
@@ -235,7 +245,7 @@ export class BrokerRun {
     } else if (random.chance(70)) {
       disk.capacityBytes = disk.usedBytes + random.below(20_000);
     } else {
-      disk.failing.add(random.pick(["create", "write", "write", "syncFolder", "sync"] as const));
+      disk.failing.add(random.pick(FAULTS));
     }
   }
 
