@@ -111,6 +111,22 @@ async function orCloseAll<Result>(
   }
 }
 
+interface Definitions {
+  readonly defineUsers: boolean;
+  importTo(host: Host): void;
+}
+
+/** Definitions to start with; their import is loaded only where there are any. */
+async function definitionsOf(path: string | undefined): Promise<Definitions> {
+  if (path === undefined) return { defineUsers: false, importTo: () => undefined };
+  const files = await import("./definition-files.ts");
+  const read = files.readDefinitionFiles(path);
+  return {
+    defineUsers: files.defineUsers(read),
+    importTo: (host) => files.importDefinitionFiles(host, read),
+  };
+}
+
 /** Opens the ports that speak HTTP; they show each other, and those for AMQP. */
 async function openHttp(
   host: Host,
@@ -240,12 +256,17 @@ export class Broker {
         `maxMessageSize is ${settings.maxMessageSize}: at most ${ENTRY_BODY_BYTES_MAX} bytes`,
       );
     }
+    const definitions = await definitionsOf(settings.definitions);
     const folder = dataDir === undefined ? undefined : new FileDisk(dataDir);
     const lock = folder && new FolderLock(folder.folder);
     const release = (): void => lock?.release();
     const host = orElse(
       release,
-      () => new Host({ settings, clock, turn: new Turn(), log, disk: given.disk ?? folder }),
+      () =>
+        new Host({
+          ...{ settings, clock, turn: new Turn(), log, disk: given.disk ?? folder },
+          usersAreDefined: definitions.defineUsers,
+        }),
     );
     const connections = new Set<Connection>();
     const close = (): void => {
@@ -253,6 +274,7 @@ export class Broker {
       release();
     };
     try {
+      definitions.importTo(host);
       const listeners = await openListeners(settings, log, (socket, peer) => {
         connections.add(
           new Connection(socket, host, peer, (connection) => connections.delete(connection)),

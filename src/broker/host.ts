@@ -42,6 +42,8 @@ export interface HostContext {
   readonly log: Log;
   /** Where everything is kept that has to outlive the process; without it nothing does. */
   readonly disk: Disk | undefined;
+  /** Whether definitions will be imported that say who there is: then there is no default user. False when absent. */
+  readonly usersAreDefined?: boolean;
 }
 
 /** How often it is looked whether consumers take too long [RabbitMQ: channel_tick_interval]. */
@@ -93,6 +95,7 @@ export class Host {
   readonly alarm = new Alarm();
   readonly churn = new Churn();
   readonly startedAtMs: number;
+  readonly #usersAreDefined: boolean;
   readonly #disk: Disk | undefined;
   readonly #objectLimits: ObjectLimits;
   readonly #journals = new Map<string, Journal>();
@@ -103,7 +106,8 @@ export class Host {
   /** The memory that messages may take, and what is kept about them. */
   readonly memory: MemoryBudget;
 
-  constructor({ settings, clock, turn, log, disk }: HostContext) {
+  constructor({ settings, clock, turn, log, disk, usersAreDefined = false }: HostContext) {
+    this.#usersAreDefined = usersAreDefined;
     this.settings = settings;
     this.clock = clock;
     this.startedAtMs = clock.now();
@@ -220,17 +224,27 @@ export class Host {
    * the process end on the way, the next one makes what is missing.
    */
   #makeDefaults(found: ReadonlyMap<string, KeptVirtualHost>): void {
-    const { defaultUser, defaultPassword, defaultVhost } = this.settings;
+    const { defaultVhost } = this.settings;
     for (const name of found.keys()) this.virtualHosts.change(name, {});
     if (!found.has(defaultVhost)) this.virtualHosts.add(defaultVhost);
-    const spec = { password: defaultPassword, tags: ["administrator"] };
-    if (this.users.find(defaultUser) === undefined) this.users.add(defaultUser, spec);
-    this.permissions.set(defaultUser, defaultVhost, { configure: ".*", write: ".*", read: ".*" });
+    if (!this.#usersAreDefined) this.#makeDefaultUser();
     this.#topology?.append({ op: "defaults" });
+  }
+
+  #makeDefaultUser(): void {
+    const { defaultUser, defaultPassword, defaultVhost, defaultUserTags } = this.settings;
+    const spec = { password: defaultPassword, tags: defaultUserTags };
+    if (this.users.find(defaultUser) === undefined) this.users.add(defaultUser, spec);
+    this.permissions.set(defaultUser, defaultVhost, {
+      configure: this.settings.defaultPermissionConfigure,
+      write: this.settings.defaultPermissionWrite,
+      read: this.settings.defaultPermissionRead,
+    });
   }
 
   /** Who starts a broker on a folder that knows other users should hear why he cannot log in. */
   #checkDefaults(): void {
+    if (this.#usersAreDefined) return;
     const { defaultUser, defaultPassword } = this.settings;
     if (this.users.authenticate(defaultUser, Buffer.from(defaultPassword)) !== undefined) return;
     this.log.warn(

@@ -5,7 +5,7 @@ import type { Exchange } from "../exchange/exchange.ts";
 import { bindingsOf, exchangeName } from "./bindings.ts";
 import type { ManagementContext } from "./context.ts";
 import { nothingThere } from "./http-error.ts";
-import { flag, given, object, text } from "./input.ts";
+import { flag, object, text } from "./input.ts";
 import { tableFromJson, tableToJson } from "./json-table.ts";
 import { chosenColumns, listing, pagedListing } from "./listing.ts";
 import { PUBLISH_BYTES_MAX, publish } from "./messages.ts";
@@ -65,7 +65,7 @@ function putExchange(call: Call): Reply {
   const declaration = {
     name,
     type: text(body, "type") ?? "direct",
-    durable: given(body, "durable") === undefined ? true : flag(body, "durable"),
+    durable: flag(body, "durable"),
     autoDelete: flag(body, "auto_delete"),
     internal: flag(body, "internal"),
     arguments: tableFromJson(object(body, "arguments") ?? {}),

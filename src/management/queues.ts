@@ -203,7 +203,7 @@ function putQueue(call: Call): Reply {
     throw badRequest(`Node ${String(node)} could not be contacted`);
   const declaration = {
     name,
-    durable: given(body, "durable") === undefined ? true : flag(body, "durable"),
+    durable: flag(body, "durable"),
     autoDelete: flag(body, "auto_delete"),
     exclusive: false,
     arguments: tableFromJson(object(body, "arguments") ?? {}),

@@ -4,6 +4,7 @@ import { alivenessRoutes } from "./aliveness.ts";
 import { bindingRoutes } from "./bindings.ts";
 import { channelRoutes } from "./channels.ts";
 import { connectionRoutes } from "./connections.ts";
+import { definitionRoutes } from "./definitions.ts";
 import { exchangeRoutes } from "./exchanges.ts";
 import { healthRoutes } from "./health-checks.ts";
 import { limitRoutes } from "./limits.ts";
@@ -32,6 +33,7 @@ export const routes: readonly Route[] = [
   ...channelRoutes,
   ...policyRoutes,
   ...parameterRoutes,
+  ...definitionRoutes,
   {
     method: "GET",
     path: "/api/openapi.json",

@@ -2,14 +2,13 @@
 
 import { NODE_NAME } from "../broker/host.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
-import type { VirtualHostSpec } from "../broker/virtual-hosts.ts";
 import { channelJson } from "./channels.ts";
 import { connectionJson } from "./connections.ts";
 import { nothingThere } from "./http-error.ts";
-import { flag, given, object, tags, text } from "./input.ts";
 import { chosenColumns, listing, pagedListing } from "./listing.ts";
 import { permissionsWhere, topicPermissionsWhere } from "./permissions.ts";
 import { type Call, done, ok, put, type Reply, type Route } from "./route.ts";
+import { virtualHostSpec } from "./virtual-host-spec.ts";
 
 function virtualHostJson({ context }: Call, vhost: VirtualHost): Record<string, unknown> {
   const { name, properties } = vhost;
@@ -36,32 +35,16 @@ function virtualHostJson({ context }: Call, vhost: VirtualHost): Record<string, 
   };
 }
 
-/** The properties may stand in an object `metadata` as well. */
-function specOf({ json }: Call): VirtualHostSpec {
-  const body = { ...object(json, "metadata"), ...json };
-  const description = text(body, "description");
-  const tagList = tags(body, "tags");
-  const defaultQueueType = text(body, "default_queue_type");
-  return {
-    ...(description !== undefined && { description }),
-    ...(tagList !== undefined && { tags: tagList }),
-    ...(defaultQueueType !== undefined && { defaultQueueType }),
-    ...(given(body, "protected_from_deletion") !== undefined && {
-      protectedFromDeletion: flag(body, "protected_from_deletion"),
-    }),
-  };
-}
-
 /** Whoever makes a virtual host has all permissions in it [RabbitMQ]. */
 function putVirtualHost(call: Call): Reply {
   const { virtualHosts, permissions } = call.host;
   const name = call.parameter("vhost");
   const isNew = virtualHosts.find(name) === undefined;
   if (isNew) {
-    virtualHosts.add(name, specOf(call));
+    virtualHosts.add(name, virtualHostSpec(call.json));
     permissions.set(call.user.name, name, { configure: ".*", write: ".*", read: ".*" });
   } else {
-    virtualHosts.change(name, specOf(call));
+    virtualHosts.change(name, virtualHostSpec(call.json));
   }
   return put(isNew);
 }

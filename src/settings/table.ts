@@ -211,6 +211,39 @@ export const brokerSettings = {
     environment: ["RABBITMQ_DEFAULT_VHOST"],
     keys: ["default_vhost"],
   }),
+  /** Its tags, and its permissions in the virtual host that exists from the start. */
+  defaultUserTags: setting({
+    kind: listOf(text),
+    default: ["administrator"],
+    help: "tags of that user",
+    keys: ["default_user_tags.NAME"],
+  }),
+  defaultPermissionConfigure: setting({
+    kind: text,
+    default: ".*",
+    help: "what that user may declare and delete there: a regular expression for names",
+    keys: ["default_permissions.configure"],
+  }),
+  defaultPermissionWrite: setting({
+    kind: text,
+    default: ".*",
+    help: "what that user may write to there",
+    keys: ["default_permissions.write"],
+  }),
+  defaultPermissionRead: setting({
+    kind: text,
+    default: ".*",
+    help: "what that user may read from there",
+    keys: ["default_permissions.read"],
+  }),
+  /** Definitions in RabbitMQ's format to be imported at each start. When they define users there is no default user. */
+  definitions: setting({
+    kind: optional(path),
+    default: undefined,
+    help: "definitions to import at the start: a file, or a folder of *.json",
+    flag: "definitions",
+    keys: ["management.load_definitions", "definitions.local.path", "load_definitions"],
+  }),
   /** Users who may log in from this machine only. */
   loopbackUsers: setting({
     kind: listOf(text),

@@ -5,7 +5,7 @@
  *
  * The letters: N connection, A access, V virtual hosts and policies, H channels, X exchanges, Q queues, P publishing,
  * K consuming, D dead letters, QQ quorum queues, G configuration and operation. M metrics. What is
- * not served yet (definitions, pages) is not here.
+ * not served yet (pages) is not here.
  */
 
 export interface Row {
@@ -105,6 +105,11 @@ export const rows = {
   V8: { title: "Operator policies" },
   V9: { title: "Which policies apply to a queue or an exchange, and what they come to" },
   V10: { title: "Runtime parameters and global parameters" },
+  V11: { title: "Definitions: export and import" },
+  V12: {
+    title: "Definitions at the start",
+    notChecked: "a RabbitMQ would have to be started for each test",
+  },
 
   H1: { title: "Opening and closing a channel" },
   H2: { title: "channel.flow" },

@@ -78,7 +78,7 @@ describe("V1 V2 virtual hosts", () => {
     const guest = await api();
     const vhost = await newVirtualHost();
     await guest.put(`vhosts/${vhost}`, { default_queue_type: "quorum" });
-    await guest.put(`queues/${vhost}/q`, {});
+    await guest.put(`queues/${vhost}/q`, { durable: true });
     expect((await guest.get(`queues/${vhost}/q`)).body.type).toBe("quorum");
     expect((await guest.put(`vhosts/${vhost}`, { default_queue_type: "x" })).status).toBe(400);
   });
