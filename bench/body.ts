@@ -7,8 +7,8 @@
  *     4  u32  the publisher's stream number
  *     8  ...  a pattern: the octet at position i is (7 i + 13) mod 256
  *
- * A queue with one consumer keeps order, so the check is one comparison a message: any other
- * sequence number than the next one means that a message was lost, duplicated or reordered. A wrong
+ * A queue keeps order for its consumers on one channel, so the check is one comparison a message: any
+ * other sequence number than its next one means that a message was lost, duplicated or reordered. A wrong
  * stream number is a message from the wrong queue. Of the pattern only the ends and the middle of
  * each arriving piece are looked at: enough to notice shifted, cut or mixed bodies, and nearly
  * free.
@@ -38,14 +38,17 @@ export function bodyTemplate(bodyBytes: number, stream: number): Buffer {
 export class BodyCheck {
   /** The sequence number of the body being read, or to be read next. */
   sequence = 0;
+  /** The next one of each queue: of n queues that are published to in turn the first has 0, n, 2n. */
+  readonly #next: number[];
   readonly #bodyBytes: number;
   readonly #stream: number;
   readonly #prefix = Buffer.alloc(PREFIX_BYTES);
   #offset = 0;
 
-  constructor(bodyBytes: number, stream: number) {
+  constructor(bodyBytes: number, stream: number, queuesInTurn = 1) {
     this.#bodyBytes = bodyBytes;
     this.#stream = stream;
+    this.#next = Array.from({ length: queuesInTurn }, (_, queue) => queue);
   }
 
   /** A body of this size is announced. */
@@ -71,6 +74,7 @@ export class BodyCheck {
     this.#checkPattern(buffer, offset, start, end - 1);
     this.#offset = after;
     if (after < this.#bodyBytes) return false;
+    this.#next[this.sequence % this.#next.length]! += this.#next.length;
     this.sequence++;
     return true;
   }
@@ -86,9 +90,11 @@ export class BodyCheck {
     if (stream !== this.#stream) {
       throw new Error(`message of stream ${stream} in the queue of stream ${this.#stream}`);
     }
-    if (sequence === this.sequence) return;
-    const what = sequence > this.sequence ? "lost or reordered" : "duplicated or reordered";
-    throw new Error(`${what}: message ${sequence} arrived instead of ${this.sequence}`);
+    const expected = this.#next[sequence % this.#next.length]!;
+    this.sequence = sequence;
+    if (sequence === expected) return;
+    const what = sequence > expected ? "lost or reordered" : "duplicated or reordered";
+    throw new Error(`${what}: message ${sequence} arrived instead of ${expected}`);
   }
 
   #checkPattern(buffer: Buffer, offset: number, start: number, at: number): void {

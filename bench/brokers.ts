@@ -54,6 +54,8 @@ export interface LeveretOptions {
   /** The compiled command line, `dist/src/main.js` of this or another build. */
   readonly main: string;
   readonly brokerArguments: readonly string[];
+  /** The Node.js to run it with; this process's own when undefined. */
+  readonly node?: string | undefined;
   /** Write a CPU profile into this folder whenever the broker stops. */
   readonly profileFolder?: string | undefined;
 }
@@ -79,7 +81,7 @@ export class LeveretBroker implements Broker {
 
   async start(): Promise<void> {
     if (this.#child) return;
-    const { main, profileFolder, brokerArguments } = this.#options;
+    const { main, profileFolder, brokerArguments, node = process.execPath } = this.#options;
     if (!existsSync(main)) throw new Error(`there is no ${main}; "npm run build" makes one`);
     if (this.#folder === "") this.#folder = mkdtempSync(join(tmpdir(), "leveret-bench-"));
     const profiling = profileFolder ? ["--cpu-prof", `--cpu-prof-dir=${profileFolder}`] : [];
@@ -87,16 +89,17 @@ export class LeveretBroker implements Broker {
     const given = brokerArguments.map((argument) => argument.replace("{data}", this.#folder));
     const nodeArguments = [...profiling, main, "--port", "0", ...given];
     const env = { ...process.env, LEVERET_MANAGEMENT_PORT: "off", LEVERET_PROMETHEUS_PORT: "off" };
-    const child = spawn(process.execPath, nodeArguments, {
+    const child = spawn(node, nodeArguments, {
       env,
       stdio: ["ignore", "pipe", "inherit"],
     });
     this.#child = child;
+    const notStarted = new Promise<never>((_, reject) => child.once("error", reject));
     // One that crashes fails its row; the next row gets a new one.
     child.once("exit", () => {
       if (this.#child === child) this.#child = undefined;
     });
-    this.url = await announcedUrl(child);
+    this.url = await Promise.race([announcedUrl(child), notStarted]);
   }
 
   async end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {

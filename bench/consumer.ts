@@ -1,5 +1,5 @@
 /**
- * Consumes one queue on one connection, checks every message, and acknowledges as told.
+ * Consumes one queue or several on one connection, checks every message, and acknowledges as told.
  *
  * Acknowledgements of a chunk of input leave in one write at its end, each message still with its
  * own basic.ack when they go one by one: that is what a busy client's socket does to them anyway.
@@ -20,6 +20,8 @@ const ackSlab = Buffer.concat(new Array(ACKS_A_WRITE_MAX).fill(basicAck(1, false
 export interface ConsumerOptions {
   readonly bodyBytes: number;
   readonly stream: number;
+  /** Queues that it consumes, which are published to in turn. One by default. */
+  readonly queuesInTurn?: number;
   /** 0: no acknowledgements (no-ack); 1: one by one; more: that many with `multiple`. */
   readonly ackEvery: number;
   /** The encoded properties every message must bring along. */
@@ -42,7 +44,7 @@ export class Consumer implements Inbox {
   /** Registers itself as the client's inbox. */
   constructor(client: Client, options: ConsumerOptions) {
     this.#client = client;
-    this.#check = new BodyCheck(options.bodyBytes, options.stream);
+    this.#check = new BodyCheck(options.bodyBytes, options.stream, options.queuesInTurn);
     this.#ackEvery = options.ackEvery;
     this.#properties = options.properties;
     client.inbox = this;

@@ -7,8 +7,9 @@
  */
 
 import { Client } from "./client.ts";
+import { growth } from "./growth.ts";
 import type { Job, Report } from "./jobs.ts";
-import { rows } from "./rows.ts";
+import { type Row, rows } from "./rows.ts";
 import type { Run } from "./run.ts";
 import { measure } from "./scenarios.ts";
 import { Topology } from "./topology.ts";
@@ -22,9 +23,15 @@ function report(message: Report): Promise<void> {
   });
 }
 
+function findRow(id: string): Row {
+  const steps = growth.flatMap((series) => series.steps.map(({ row }) => row));
+  const row = [...rows, ...steps].find((one) => one.id === id);
+  if (!row) throw new Error(`no row ${id}`);
+  return row;
+}
+
 async function perform(job: Job): Promise<void> {
-  const row = rows.find(({ id }) => id === job.rowId);
-  if (!row) throw new Error(`no row ${job.rowId}`);
+  const row = findRow(job.rowId);
   const topology = new Topology();
   const address = parseBrokerUrl(job.brokerUrl);
   let failed = false;

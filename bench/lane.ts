@@ -10,6 +10,7 @@ import type { Client } from "./client.ts";
 import { ConfirmWindow } from "./confirms.ts";
 import { Consumer } from "./consumer.ts";
 import { basicConsume, basicQos, confirmSelect, METHOD, queueBind } from "./methods.ts";
+import { prefill } from "./prefill.ts";
 import { properties } from "./properties.ts";
 import { Publisher } from "./publisher.ts";
 import type { FlowShape } from "./rows.ts";
@@ -17,6 +18,8 @@ import { openClients, type Run } from "./run.ts";
 
 /** In flight at most: enough to keep any broker busy, too little to make it page or block. */
 const AHEAD_MESSAGES_MAX = 8000;
+/** Over all lanes. */
+const AHEAD_MESSAGES_SUM_MAX = 400_000;
 const AHEAD_BYTES_MAX = 16 * 1024 * 1024;
 const AHEAD_MESSAGES_MIN = 16;
 
@@ -26,10 +29,12 @@ export class Lane {
   readonly #clients: readonly Client[];
   readonly #confirms: ConfirmWindow | undefined;
   readonly #window: number;
+  readonly #backlog: number;
   readonly #aheadMessages: number;
   /** Published at a time: a quarter of the tightest bound, so that writes and replies overlap. */
   readonly #stride: number;
   #publishing = false;
+  #stopped = false;
 
   /** The first client publishes, the others consume. */
   constructor(
@@ -43,8 +48,11 @@ export class Lane {
     this.#clients = clients;
     this.#window = row.confirmWindow;
     const bodiesAhead = Math.floor(AHEAD_BYTES_MAX / row.bodyBytes / Math.max(1, row.queues));
-    this.#aheadMessages = Math.min(AHEAD_MESSAGES_MAX, Math.max(AHEAD_MESSAGES_MIN, bodiesAhead));
-    const bound = Math.min(this.#aheadMessages, this.#window || this.#aheadMessages);
+    const messagesMax = Math.min(AHEAD_MESSAGES_MAX, AHEAD_MESSAGES_SUM_MAX / row.lanes);
+    const ahead = Math.min(messagesMax, Math.max(AHEAD_MESSAGES_MIN, bodiesAhead));
+    this.#backlog = row.backlog;
+    this.#aheadMessages = row.backlog + ahead;
+    const bound = Math.min(ahead, this.#window || ahead);
     this.#stride = Math.max(1, Math.min(publisher.batchMessages, bound >> 2));
     if (this.#window > 0) {
       this.#confirms = new ConfirmWindow(this.#window);
@@ -54,7 +62,7 @@ export class Lane {
     publisher.onIdle = () => this.#pump();
     consumers.forEach((consumer, index) => {
       clients[index + 1]!.onChunkEnd = () => {
-        consumer.acknowledge();
+        this.#acknowledge(consumer);
         this.#pump();
       };
     });
@@ -67,6 +75,8 @@ export class Lane {
 
   stop(): void {
     this.#publishing = false;
+    this.#stopped = true;
+    for (const consumer of this.consumers) consumer.acknowledge();
   }
 
   /** Messages received, over all consumers. */
@@ -98,7 +108,14 @@ export class Lane {
     while (this.#publishing && !this.publisher.busy && this.#room() >= this.#stride) {
       const count = this.publisher.publish(this.#stride);
       this.#confirms?.onPublished(count);
+      if (this.#backlog > 0) for (const consumer of this.consumers) this.#acknowledge(consumer);
     }
+  }
+
+  /** Unless the backlog would become smaller: then the publisher has to go on first. */
+  #acknowledge(consumer: Consumer): void {
+    const waiting = this.publisher.published - consumer.received;
+    if (this.#stopped || waiting >= this.#backlog) consumer.acknowledge();
   }
 
   #room(): number {
@@ -114,27 +131,52 @@ export class Lane {
   }
 }
 
-/** Declares, binds and subscribes what the row asks for; nothing is published yet. */
+/** Declares, binds, fills and subscribes what the row asks for; only a backlog is published yet. */
 export async function openLane(row: FlowShape, stream: number, run: Run): Promise<Lane> {
   const clients = await openClients(1 + row.queues, run);
+  const [publishing, ...consuming] = clients as [Client, ...Client[]];
+  const { bodyBytes, ackEvery, queuesInTurn } = row;
   const encodedProperties = properties(row.properties, run.address.user);
-  const queues: string[] = [];
-  const consumers: Consumer[] = [];
-  for (const [index, client] of clients.slice(1).entries()) {
-    const stem = `${row.id}.${stream}.${index}`;
-    const queue = await run.topology.queue(client, stem, { durable: row.durable });
-    queues.push(queue);
-    const { bodyBytes, ackEvery, prefetch } = row;
-    consumers.push(
-      new Consumer(client, { bodyBytes, stream, ackEvery, properties: encodedProperties }),
-    );
-    if (prefetch > 0) await client.call(basicQos(prefetch), METHOD.basicQosOk);
-    await client.call(basicConsume(queue, ackEvery === 0), METHOD.basicConsumeOk);
+  const message = { bodyBytes, stream, properties: encodedProperties };
+
+  const queues: string[][] = [];
+  for (const [index, client] of consuming.entries()) {
+    queues.push(await declareQueues(row, `${row.id}.${stream}.${index}`, client, run));
   }
-  const route = await bindQueues(row, stream, queues, clients[0]!, run);
-  if (row.confirmWindow > 0) await clients[0]!.call(confirmSelect(), METHOD.confirmSelectOk);
-  const publication = { ...route, bodyBytes: row.bodyBytes, stream, properties: encodedProperties };
-  return new Lane(row, clients, new Publisher(clients[0]!, publication), consumers);
+  const route = await bindQueues(row, stream, queues.flat(), publishing, run);
+  const publisher = new Publisher(publishing, { ...route, ...message });
+  if (row.backlog > 0) await prefill(row.backlog, publishing, queues[0]![0]!, publisher, run);
+  if (row.confirmWindow > 0) await publishing.call(confirmSelect(), METHOD.confirmSelectOk);
+
+  const consumers: Consumer[] = [];
+  for (const client of consuming)
+    consumers.push(new Consumer(client, { ...message, ackEvery, queuesInTurn }));
+  const lane = new Lane(row, clients, publisher, consumers);
+  for (const [index, client] of consuming.entries()) await consume(row, client, queues[index]!);
+  return lane;
+}
+
+async function declareQueues(
+  { queuesInTurn, durable }: FlowShape,
+  stem: string,
+  client: Client,
+  run: Run,
+): Promise<string[]> {
+  const queues: string[] = [];
+  for (let index = 0; index < queuesInTurn; index++) {
+    queues.push(await run.topology.queue(client, `${stem}.${index}`, { durable }));
+  }
+  return queues;
+}
+
+async function consume(row: FlowShape, client: Client, queues: readonly string[]): Promise<void> {
+  const { prefetch, ackEvery, consumersPerQueue } = row;
+  if (prefetch > 0) await client.call(basicQos(prefetch), METHOD.basicQosOk);
+  for (const queue of queues) {
+    for (let index = 0; index < consumersPerQueue; index++) {
+      await client.call(basicConsume(queue, ackEvery === 0), METHOD.basicConsumeOk);
+    }
+  }
 }
 
 interface Route {
@@ -149,7 +191,7 @@ async function bindQueues(
   client: Client,
   run: Run,
 ): Promise<Route> {
-  if (row.exchange === "default") return { exchange: "", routingKeys: [queues[0]!] };
+  if (row.exchange === "default") return { exchange: "", routingKeys: queues };
   const exchange = await run.topology.exchange(client, `${row.id}.${stream}`, row.exchange);
   if (row.exchange === "fanout") {
     for (const queue of queues) {
@@ -157,24 +199,25 @@ async function bindQueues(
     }
     return { exchange, routingKeys: ["orders.created"] };
   }
-  return { exchange, routingKeys: await bindWildcards(row, exchange, queues, client) };
+  return { exchange, routingKeys: await bindKeys(row, exchange, queues, client) };
 }
 
 /**
- * Binds the row's number of patterns, half with `*` and half with `#`; returns one key for each.
+ * Binds the row's number of keys or patterns, of these half with `*` and half with `#`; returns one key for each.
  */
-async function bindWildcards(
-  row: FlowShape,
+async function bindKeys(
+  { bindings, exchange: type }: FlowShape,
   exchange: string,
   queues: readonly string[],
   client: Client,
 ): Promise<string[]> {
   const routingKeys: string[] = [];
-  for (let index = 0; index < row.wildcardBindings; index++) {
+  for (let index = 0; index < bindings; index++) {
     const pattern = index % 2 === 0 ? `eu.*.shop-${index}.order` : `us.shop-${index}.#`;
     const key = index % 2 === 0 ? `eu.north.shop-${index}.order` : `us.shop-${index}.order.created`;
-    const last = index === row.wildcardBindings - 1;
-    const bind = queueBind(queues[index % queues.length]!, exchange, pattern, !last);
+    const last = index === bindings - 1;
+    const bound = type === "topic" ? pattern : key;
+    const bind = queueBind(queues[index % queues.length]!, exchange, bound, !last);
     if (last) await client.call(bind, METHOD.queueBindOk);
     else client.socket.write(bind);
     routingKeys.push(key);

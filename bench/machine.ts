@@ -6,6 +6,7 @@ import type { Options } from "./options.ts";
 
 /** Lines of a Markdown list. */
 export function describeMachine(brokerVersions: readonly string[], options: Options): string[] {
+  const node = nodeVersion(options);
   const processors = cpus();
   const gibibytes = (totalmem() / 1024 ** 3).toFixed(0);
   return [
@@ -14,10 +15,16 @@ export function describeMachine(brokerVersions: readonly string[], options: Opti
     `- Brokers: ${brokerVersions.join(", ")}`,
     `- Processor: ${processors[0]?.model.trim()}, ${processors.length} cores; ${gibibytes} GiB of memory`,
     `- Kernel: ${type()} ${release()}`,
-    `- Node.js: ${process.version}`,
+    `- Node.js: ${node}${node === process.version ? "" : `, the load generator ${process.version}`}`,
     `- Leveret started with: ${options.brokerArguments.join(" ") || "no arguments"}`,
     `- Measured ${options.seconds} s a repetition, after ${options.warmUpSeconds} s of warm-up`,
   ];
+}
+
+/** Of the Node.js that runs Leveret: `v24.9.0`. */
+export function nodeVersion({ node }: Options): string {
+  if (node === undefined) return process.version;
+  return execFileSync(node, ["--version"], { encoding: "utf8" }).trim();
 }
 
 function commit(): string {

@@ -5,9 +5,9 @@
  * row failed, 2 when the command line was not understood.
  */
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import {
   AttachedBroker,
   type Broker,
@@ -15,13 +15,16 @@ import {
   brokerVersion,
   LeveretBroker,
 } from "./brokers.ts";
-import { describeMachine } from "./machine.ts";
+import { withSection } from "./document.ts";
+import { describeMachine, nodeVersion } from "./machine.ts";
 import { HELP, type Options, parseOptions, RESULTS_FILE } from "./options.ts";
+import { plotGrowth, plotRows } from "./plots.ts";
 import { topFunctions } from "./profile.ts";
 import { measureRow, type Session } from "./repetitions.ts";
-import { type RowResult, resultTable } from "./report.ts";
+import { growthReasons, type RowResult, resultTable } from "./report.ts";
 
 const LEVERET_MAIN = "dist/src/main.js";
+const TITLE = "# Benchmark results\n";
 
 function progress(line: string): void {
   console.error(line);
@@ -29,10 +32,11 @@ function progress(line: string): void {
 
 function chosenBrokers(options: Options, profileFolder: string | undefined): Broker[] {
   const { BROKER_URL: url, BROKER_PID: pid } = process.env;
-  const { brokerArguments, against, againstPid } = options;
+  const { brokerArguments, against, againstPid, node } = options;
+  const leveret = { name: "Leveret", main: LEVERET_MAIN, brokerArguments, node, profileFolder };
   const first = url
     ? new AttachedBroker("Broker", url, pid ? Number(pid) : undefined)
-    : new LeveretBroker({ name: "Leveret", main: LEVERET_MAIN, brokerArguments, profileFolder });
+    : new LeveretBroker(leveret);
   return against === undefined
     ? [first]
     : [first, brokerFrom(against, againstPid, brokerArguments)];
@@ -59,6 +63,24 @@ async function startAll(brokers: readonly Broker[]): Promise<string[]> {
   return versions;
 }
 
+/** Into the section of its kind and its release of Node.js, with a plot beside the file. */
+function write(
+  options: Options,
+  report: string,
+  names: readonly string[],
+  results: readonly RowResult[],
+): void {
+  const { growth } = options;
+  const release = /^v(\d+)/.exec(nodeVersion(options))?.[1];
+  const heading = growth ? `How cost grows, on Node.js ${release}` : `On Node.js ${release}`;
+  const plot = `${growth ? "growth" : "rows"}-node-${release}.svg`;
+  const picture = growth ? plotGrowth(names, growth, results) : plotRows(names, results);
+  writeFileSync(join(dirname(RESULTS_FILE), plot), picture);
+  const document = existsSync(RESULTS_FILE) ? readFileSync(RESULTS_FILE, "utf8") : TITLE;
+  const section = `${report}\n![Rate and CPU](${plot})\n`;
+  writeFileSync(RESULTS_FILE, withSection(document, heading, section));
+}
+
 async function run(options: Options, signal: AbortSignal): Promise<void> {
   const profileFolder = options.profile
     ? mkdtempSync(join(tmpdir(), "leveret-profile-"))
@@ -70,9 +92,10 @@ async function run(options: Options, signal: AbortSignal): Promise<void> {
     const results = await measureAll({ options, brokers, signal, progress }, profileFolder);
     const names = brokers.map(({ name }) => name);
     const about = describeMachine(versions, options).join("\n");
-    const report = `# Benchmark results\n\n${about}\n\n${resultTable(names, results)}`;
+    const reasons = options.growth === undefined ? "" : `\n${growthReasons(options.growth)}\n`;
+    const report = `${about}\n\n${resultTable(names, results)}${reasons}`;
     console.log(report);
-    if (options.write) writeFileSync(RESULTS_FILE, report);
+    if (options.write) write(options, report, names, results);
     const failed = results.some(({ outcomes }) => outcomes.some(({ failure }) => failure));
     if (failed) process.exitCode = 1;
   } finally {

@@ -1,6 +1,7 @@
 /** From the figures of all repetitions to a Markdown table of medians. */
 
 import type { Figures } from "./figures.ts";
+import type { Series } from "./growth.ts";
 import type { Row } from "./rows.ts";
 
 /** One row on one broker: its repetitions, or why it has none. */
@@ -62,6 +63,11 @@ export function resultTable(names: readonly string[], results: readonly RowResul
   const lines = [header, alignment, ...results.map((result) => resultCells(result, compared))];
   const table = lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
   return `${table}\n\n${notes(names, results)}\n`;
+}
+
+/** Why what grows costs more, or that it does not. */
+export function growthReasons(growth: readonly Series[]): string {
+  return growth.map(({ id, why }) => `- **${id}**: ${why}`).join("\n");
 }
 
 function resultCells({ row, outcomes }: RowResult, compared: boolean): string[] {
@@ -140,7 +146,16 @@ function values(
   return repetitions.map(of).filter((value) => value !== undefined);
 }
 
-export function median(numbers: readonly number[]): number {
+/** The median over the repetitions; undefined where there is no figure. */
+export function medianOf(
+  outcome: Outcome,
+  of: (figures: Figures) => number | undefined,
+): number | undefined {
+  const numbers = values(outcome, of);
+  return numbers.length === 0 ? undefined : median(numbers);
+}
+
+function median(numbers: readonly number[]): number {
   const sorted = [...numbers].sort((one, other) => one - other);
   const middle = sorted.length >> 1;
   if (sorted.length % 2 === 1) return sorted[middle]!;

@@ -5,11 +5,12 @@ import type { Client } from "./client.ts";
 import { Consumer } from "./consumer.ts";
 import { between } from "./figures.ts";
 import { Latencies } from "./latencies.ts";
-import { basicAck, basicConsume, basicGet, METHOD, queueDeclare } from "./methods.ts";
+import { basicAck, basicConsume, basicGet, METHOD } from "./methods.ts";
+import { prefill } from "./prefill.ts";
 import { properties } from "./properties.ts";
 import { Publisher } from "./publisher.ts";
 import type { GetRow, RpcRow } from "./rows.ts";
-import { markWindow, openClients, type Run, repeat, type Scenario, untilDone } from "./run.ts";
+import { markWindow, openClients, repeat, type Scenario, untilDone } from "./run.ts";
 
 const REQUESTS = 1;
 const REPLIES = 2;
@@ -71,7 +72,7 @@ export const measureGets: Scenario<GetRow> = async (row, run) => {
   const { bodyBytes } = row;
   const message = { bodyBytes, stream: REQUESTS, properties: noProperties };
   await prefill(
-    row,
+    row.messages,
     client,
     queue,
     new Publisher(client, { exchange: "", routingKeys: [queue], ...message }),
@@ -95,26 +96,3 @@ export const measureGets: Scenario<GetRow> = async (row, run) => {
   await client.close();
   return between(from, to, latencies.figures());
 };
-
-async function prefill(
-  row: GetRow,
-  client: Client,
-  queue: string,
-  publisher: Publisher,
-  run: Run,
-): Promise<void> {
-  publisher.onIdle = () => {
-    while (!publisher.busy && publisher.published < row.messages) {
-      publisher.publish(row.messages - publisher.published);
-    }
-  };
-  publisher.onIdle();
-  await untilDone(
-    () => publisher.published === row.messages,
-    () => publisher.published,
-    () => `${publisher.published} published`,
-  );
-  run.progress(`${row.messages} messages to get`);
-  // Publishing and declaring share the channel: the reply comes when all of it was worked off.
-  await client.call(queueDeclare(queue, { passive: true }), METHOD.queueDeclareOk);
-}

@@ -28,10 +28,16 @@ export interface FlowShape extends RowBase {
   readonly prefetch: number;
   /** Unconfirmed messages at most; 0 is without confirms. */
   readonly confirmWindow: number;
-  readonly exchange: "default" | "fanout" | "topic";
-  /** Queues each message goes to, with one consumer each. */
+  readonly exchange: "default" | "direct" | "fanout" | "topic";
+  /** Queues each message goes to, each consumed on a connection of its own. */
   readonly queues: number;
-  readonly wildcardBindings: number;
+  /** Queues that messages go to in turn through the default exchange, all consumed on one connection. */
+  readonly queuesInTurn: number;
+  readonly consumersPerQueue: number;
+  /** Keys that a direct exchange or patterns that a topic exchange is bound with; each is used in turn. */
+  readonly bindings: number;
+  /** Messages that wait in the queue all the time: the consumer holds back acknowledgements for that. */
+  readonly backlog: number;
   /** Independent publishers, each with queues and consumers of its own. */
   readonly lanes: number;
 }
@@ -106,7 +112,7 @@ export type Row =
   | DeclareRow;
 
 /** The plainest flow there is; rows say what they do differently. */
-const plain = {
+export const plain = {
   kind: "flow",
   unit: "messages",
   bodyBytes: 16,
@@ -117,11 +123,15 @@ const plain = {
   confirmWindow: 0,
   exchange: "default",
   queues: 1,
-  wildcardBindings: 0,
+  queuesInTurn: 1,
+  consumersPerQueue: 1,
+  bindings: 0,
+  backlog: 0,
   lanes: 1,
 } as const;
 
-const confirmed = { ...plain, confirmWindow: 1000, ackEvery: 500, prefetch: 1000 } as const;
+/** Confirmed and acknowledged. */
+export const confirmed = { ...plain, confirmWindow: 1000, ackEvery: 500, prefetch: 1000 } as const;
 const topic = { ...plain, exchange: "topic" } as const;
 const persistent = { ...confirmed, properties: "persistent", durable: true } as const;
 
@@ -183,10 +193,10 @@ export const rows: readonly Row[] = [
     ...topic,
     id: "N1",
     title: "topic exchange with 100 wildcard bindings",
-    wildcardBindings: 100,
+    bindings: 100,
   },
-  { ...topic, id: "N", title: "with 1,000 wildcard bindings", wildcardBindings: 1000 },
-  { ...topic, id: "N2", title: "with 10,000 wildcard bindings", wildcardBindings: 10_000 },
+  { ...topic, id: "N", title: "with 1,000 wildcard bindings", bindings: 1000 },
+  { ...topic, id: "N2", title: "with 10,000 wildcard bindings", bindings: 10_000 },
   {
     kind: "fill",
     id: "O",

@@ -92,6 +92,20 @@ test("bodies in order and intact pass, in whatever pieces", () => {
   }
 });
 
+test("queues that are published to in turn keep an order each", () => {
+  const bodyCheck = new BodyCheck(32, 7, 3);
+  const read = (body: Buffer): void => {
+    bodyCheck.begin(body.length);
+    bodyCheck.piece(body, 0, body.length);
+  };
+  for (const body of numbered(1, 4, 0, 2, 3, 7, 5)) read(body);
+  expect(bodyCheck.sequence).toBe(6);
+  expect(() => numbered(9).forEach(read)).toThrow(
+    "lost or reordered: message 9 arrived instead of 6",
+  );
+  expect(() => numbered(4).forEach(read)).toThrow("duplicated or reordered: message 4");
+});
+
 test("lost, duplicated, reordered, strayed, cut and damaged bodies are noticed", () => {
   expect(() => check(numbered(0, 2))).toThrow("lost or reordered: message 2");
   expect(() => check(numbered(0, 0))).toThrow("duplicated or reordered: message 0");
