@@ -50,7 +50,10 @@ export class JournalWriter {
   /** Those who wait for what this turn has appended, and those for what has been handed to the system. */
   #waiting: FlushListener[] = [];
   #written: FlushListener[] = [];
-  /** Numbers of the last block that was handed to the system, and of the last that is known to be on the disk. */
+  /**
+   * Numbers of the last block that was handed to the system, and of the last that is known to be on the disk: always the end of
+   * a flush. Recovery takes what a block says of these for a whole number of flushes.
+   */
   #writtenBlock: number;
   #syncedBlock: number;
   /** What the sync that is running covers; undefined when none runs. */
@@ -156,12 +159,13 @@ export class JournalWriter {
    */
   drain(): void {
     let written = 0;
+    let lastBlock = this.#writtenBlock;
     try {
       for (const { segment, buffer, start, end, offset, block } of this.#writes) {
         segment.namedFile().write(buffer, start, end, offset);
         this.#unsynced.add(segment);
         segment.pins--;
-        this.#writtenBlock = block;
+        lastBlock = block;
         written++;
       }
     } catch (error) {
@@ -171,6 +175,7 @@ export class JournalWriter {
       return;
     }
     this.#writes.length = 0;
+    this.#writtenBlock = lastBlock;
     this.#written.push(...this.#waiting);
     this.#waiting = [];
     this.#retired.push(...this.#retiring);

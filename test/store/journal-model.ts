@@ -171,7 +171,7 @@ export class JournalRun {
     for (let life = 0; life < lives; life++) {
       const cutAt = life === 0 ? this.#options.cutAt : undefined;
       this.disk.cutAt = this.disk.operations + (cutAt ?? this.#drawCut());
-      this.#live(this.#options.turns ?? this.#random.between(5, 60));
+      this.#live(this.#options.turns ?? this.#random.between(5, 60), this.#random.chance(20));
       if (life === 0) this.firstOperations = this.disk.operations;
       this.#crash();
     }
@@ -183,13 +183,25 @@ export class JournalRun {
     return this.#random.chance(70) ? this.#random.between(1, 150) : Number.POSITIVE_INFINITY;
   }
 
-  #live(turns: number): void {
+  #live(turns: number, beginsLong = false): void {
     const busy = this.#random.between(1, 12);
     try {
+      if (beginsLong) this.#longTurn();
       for (let turn = 0; turn < turns; turn++) this.#oneTurn(busy);
     } catch (error) {
       if (!(error instanceof Cut)) throw error;
     }
+  }
+
+  /** One flush over several segments, as the first of a life. */
+  #longTurn(): void {
+    const bytes = Math.floor(this.#segmentBytes * 0.7);
+    for (let count = this.#random.between(2, 4); count > 0; count--)
+      this.#append([this.#random.pick(durable)], bytes);
+    this.#askToBeTold();
+    this.#endTurn();
+    // Mostly before its sync has ended.
+    if (this.#random.chance(70)) this.disk.cutAt = this.disk.operations + 1;
   }
 
   #oneTurn(busy: number): void {
