@@ -45,6 +45,8 @@ import { Writer } from "./writer.ts";
 /** How long a peer may take to answer connection.close, or to end its side after a close. */
 const CLOSE_TIMEOUT_MS = 5000;
 
+const NO_BYTES = Buffer.alloc(0);
+
 const PUBLISH = methodKey(...methods["basic.publish"].id);
 const ACK = methodKey(...methods["basic.ack"].id);
 const CHANNEL_OPEN = methodKey(...methods["channel.open"].id);
@@ -67,7 +69,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   readonly #handshake: Handshake;
   readonly #channels: Channels;
   #state: State = "header";
-  #header: Buffer = Buffer.alloc(0);
+  #header: Buffer = NO_BYTES;
   #timer: Timer | undefined;
   #heartbeat: Heartbeat | undefined;
   #session: HandshakeResult | undefined;
@@ -98,7 +100,9 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     stream.on("error", (error: Error) =>
       host.log.debug({ connection: this.name, error: error.message }, "connection error"),
     );
-    stream.on("end", () => this.#stream.end());
+    stream.on("end", () => {
+      if (!stream.writableEnded) stream.end();
+    });
     stream.on("close", () => this.#onClose());
   }
 
@@ -191,10 +195,10 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   #takeHeader(chunk: Buffer): Buffer {
     if (this.#header.length === 0) this.#log.accepting();
     this.#header = Buffer.concat([this.#header, chunk]);
-    if (this.#header.length < PROTOCOL_HEADER_BYTES) return Buffer.alloc(0);
+    if (this.#header.length < PROTOCOL_HEADER_BYTES) return NO_BYTES;
     const header = this.#header.subarray(0, PROTOCOL_HEADER_BYTES);
     const rest = this.#header.subarray(PROTOCOL_HEADER_BYTES);
-    this.#header = Buffer.alloc(0);
+    this.#header = NO_BYTES;
     const answer = protocolHeader(header);
     if (answer === undefined) {
       this.#state = "handshake";
@@ -205,7 +209,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     this.#log.wrongProtocol(header);
     this.output.raw(answer, 0, answer.length);
     this.#end();
-    return Buffer.alloc(0);
+    return NO_BYTES;
   }
 
   onMethodFrame(number: number, buffer: Buffer, start: number, end: number): void {

@@ -24,10 +24,12 @@ type Exchange = Publication["exchange"];
 /** Exchange and routing key, two shortstrs. */
 const ROUTING_BYTES_MAX = 512;
 const NO_QUEUES: readonly Receiver[] = [];
+const NO_BYTES = Buffer.alloc(0);
 
 /** What has been published in one place the last time, so that the next message need not be looked at again. */
 class LastRouting {
-  readonly bytes = Buffer.allocUnsafeSlow(ROUTING_BYTES_MAX);
+  /** Until the first: many channels never publish. */
+  bytes = NO_BYTES;
   length = -1;
   generation = -1;
   /** Undefined when the queues depend on more than exchange and routing key. */
@@ -55,6 +57,7 @@ class LastRouting {
 
   keep(content: Content, generation: number): void {
     const { routingBuffer, routingStart, routingEnd } = content;
+    if (this.length < 0) this.bytes = Buffer.allocUnsafeSlow(ROUTING_BYTES_MAX);
     copyBytes(this.bytes, 0, routingBuffer, routingStart, routingEnd);
     this.length = routingEnd - routingStart;
     this.generation = generation;

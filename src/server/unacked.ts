@@ -34,6 +34,9 @@ export interface Memory {
 }
 
 const FIRST_ENTRIES = 16;
+/** Many channels never have anything to settle. */
+const NO_NUMBERS = new Float64Array(0);
+const NO_BITS = new Uint32Array(0);
 const BYTES_PER_ENTRY = 44;
 /** What a channel may keep without being counted; more is for a consumer that holds a backlog. */
 const KEPT_ENTRIES_MAX = 4096;
@@ -47,11 +50,11 @@ const SETTLED = -1;
 
 export class Unacked {
   readonly #memory: Memory;
-  #tags = new Float64Array(FIRST_ENTRIES);
-  #positions = new Float64Array(FIRST_ENTRIES);
-  #sequences = new Float64Array(FIRST_ENTRIES);
-  #bits = new Uint32Array(FIRST_ENTRIES);
-  #deliveredAtMs = new Float64Array(FIRST_ENTRIES);
+  #tags = NO_NUMBERS;
+  #positions = NO_NUMBERS;
+  #sequences = NO_NUMBERS;
+  #bits = NO_BITS;
+  #deliveredAtMs = NO_NUMBERS;
   #sources: (DeliverySource | undefined)[] = [];
   /** Entries from `#head` up to `#end` may be outstanding. */
   #head = 0;
@@ -195,7 +198,7 @@ export class Unacked {
   /** Squeezes out what is settled, and grows when that does not make half of the room free. */
   #makeRoom(): void {
     const { length } = this.#tags;
-    this.#squeeze(this.count * 2 > length ? length * 2 : length);
+    this.#squeeze(Math.max(FIRST_ENTRIES, this.count * 2 > length ? length * 2 : length));
   }
 
   /** Squeezes out what is settled, into room for so many entries. */
