@@ -12,6 +12,7 @@ FROM node:24-bookworm-slim
 RUN groupadd --gid 999 --system rabbitmq \
   && useradd --uid 999 --gid 999 --system --home-dir /var/lib/rabbitmq --create-home rabbitmq \
   && mkdir -p /etc/rabbitmq/conf.d \
+  && chown rabbitmq /etc/rabbitmq \
   && printf '#!/bin/sh\nexec node /opt/leveret/dist/src/main.js "$@"\n' > /usr/local/bin/leveret \
   && chmod 755 /usr/local/bin/leveret
 WORKDIR /opt/leveret
@@ -19,7 +20,9 @@ COPY --from=build /build/package.json ./
 COPY --from=build /build/node_modules node_modules
 COPY --from=build /build/dist/src dist/src
 COPY docker/entrypoint.sh docker/healthcheck.mjs docker/
-ENV NODE_ENV=production
+# rabbitmqctl and its like.
+COPY docker/bin docker/bin
+ENV NODE_ENV=production PATH=/opt/leveret/docker/bin:$PATH
 USER rabbitmq
 VOLUME /var/lib/rabbitmq
 EXPOSE 5671 5672 15672 15692

@@ -16,3 +16,5 @@ export const FRAME_MAX_LEAST_RABBITMQ = 8192;
 
 /** The version of this package; a test holds it equal to package.json's. */
 export const version = "0.1.0";
+/** The RabbitMQ whose behaviour clients will meet. */
+export const RABBITMQ_VERSION = "4.2.0";

@@ -56,8 +56,6 @@ const VERIFY_PAUSE_MS = 200;
 const VERIFY_RETRY_MS = 60_000;
 /** As the only node of a cluster is called. */
 export const NODE_NAME = "rabbit@localhost";
-/** The RabbitMQ whose behaviour clients will meet. */
-export const RABBITMQ_VERSION = "4.2.0";
 
 type LogEntry = TopologyEntry | AdministrationEntry;
 

@@ -1,7 +1,7 @@
 /** The metrics of the broker as a whole: what it is, what it has, and what has gone through it, by type of queue. */
 
-import { NODE_NAME, RABBITMQ_VERSION } from "../broker/host.ts";
-import { version } from "../config.ts";
+import { NODE_NAME } from "../broker/host.ts";
+import { RABBITMQ_VERSION, version } from "../config.ts";
 import { ChannelCounts, deathReasons, deathStrategies, QueueCounts } from "../queue/counts.ts";
 import type { ManagementContext } from "./context.ts";
 import type { MetricType } from "./metrics.ts";

@@ -5,9 +5,8 @@
  */
 
 import type { Host } from "../broker/host.ts";
-import { RABBITMQ_VERSION } from "../broker/host.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
-import { version } from "../config.ts";
+import { RABBITMQ_VERSION, version } from "../config.ts";
 import { tableToJson } from "./json-table.ts";
 import { policyJson } from "./policies.ts";
 import { userJson } from "./users.ts";

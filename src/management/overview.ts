@@ -1,7 +1,7 @@
 /** What the broker is and how it is: the overview, its one node, and the little routes by which tools find out whom they talk to. */
 
-import { NODE_NAME, RABBITMQ_VERSION } from "../broker/host.ts";
-import { version } from "../config.ts";
+import { NODE_NAME } from "../broker/host.ts";
+import { RABBITMQ_VERSION, version } from "../config.ts";
 import { exchangeTypes } from "../exchange/types.ts";
 import type { ManagementContext } from "./context.ts";
 import { nothingThere } from "./http-error.ts";

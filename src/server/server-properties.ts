@@ -5,8 +5,7 @@
  */
 
 import { type FieldTable, longstr } from "../amqp/field-table.ts";
-import { RABBITMQ_VERSION } from "../broker/host.ts";
-import { version } from "../config.ts";
+import { RABBITMQ_VERSION, version } from "../config.ts";
 
 const capabilities = [
   "publisher_confirms",

@@ -23,6 +23,21 @@ const libraries: ReadonlySet<string> = new Set([
   "rabbitmq_peer_discovery_common",
 ]);
 
+/** The others that RabbitMQ comes with, and whose work nobody does here. */
+const foreignPlugins = [
+  ...["rabbitmq_amqp1_0", "rabbitmq_auth_backend_cache", "rabbitmq_auth_backend_http"],
+  ...["rabbitmq_auth_backend_internal_loopback", "rabbitmq_auth_backend_ldap"],
+  ...["rabbitmq_auth_backend_oauth2", "rabbitmq_event_exchange", "rabbitmq_federation"],
+  ...["rabbitmq_federation_management", "rabbitmq_federation_prometheus"],
+  ...["rabbitmq_jms_topic_exchange", "rabbitmq_mqtt", "rabbitmq_peer_discovery_aws"],
+  ...["rabbitmq_peer_discovery_consul", "rabbitmq_peer_discovery_etcd"],
+  ...["rabbitmq_peer_discovery_k8s", "rabbitmq_sharding", "rabbitmq_shovel"],
+  ...["rabbitmq_shovel_management", "rabbitmq_shovel_prometheus", "rabbitmq_stomp"],
+  ...["rabbitmq_stream", "rabbitmq_stream_management", "rabbitmq_top", "rabbitmq_tracing"],
+  ...["rabbitmq_trust_store", "rabbitmq_web_mqtt", "rabbitmq_web_mqtt_examples"],
+  ...["rabbitmq_web_stomp", "rabbitmq_web_stomp_examples"],
+];
+
 export interface Plugins {
   readonly builtIn: readonly string[];
   readonly notOffered: readonly string[];
@@ -36,6 +51,13 @@ export function parseEnabledPlugins(content: string): readonly string[] | undefi
   const names = list === "" ? [] : list.split(",").map((name) => name.trim());
   return names.every((name) => /^[a-z]\w*$/.test(name)) ? names : undefined;
 }
+
+export function isBuiltIn(name: string): boolean {
+  return builtIn.has(name);
+}
+
+/** Every plugin of RabbitMQ's, sorted. */
+export const knownPlugins: readonly string[] = [...builtIn, ...libraries, ...foreignPlugins].sort();
 
 export function sortPlugins(names: readonly string[]): Plugins {
   return {

@@ -18,7 +18,7 @@ export interface NamedTest {
 }
 
 /** Those under them can be run against a RabbitMQ. */
-const CONFORMANCE = ["conformance/", "management/"];
+const CONFORMANCE = ["conformance/", "management/", "cli/"];
 
 const CALL = /^( *)(describe|test|it)(\.\w+)?[(<]/gm;
 /** Directly in the call, or, where the first call takes a table or a condition, in the one that follows. */

@@ -266,6 +266,9 @@ export const rows = {
     notChecked: "RabbitMQ shows those of some seconds ago",
   },
 
+  G3: { title: "rabbitmqctl" },
+  G4: { title: "rabbitmq-diagnostics" },
+  G5: { title: "rabbitmq-plugins" },
   G8: { title: "rabbitmq.conf and conf.d" },
   G10: { title: "enabled_plugins" },
   G11: { title: "Variables of the server" },

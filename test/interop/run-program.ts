@@ -11,6 +11,8 @@ export interface Outcome {
   code: number | null;
   /** Standard output, without empty lines. */
   lines: string[];
+  /** Standard output, as it is. */
+  output: string;
   /** Everything it wrote, standard error included, in the order it came: for the message of a failure. */
   transcript: string;
 }
@@ -46,5 +48,5 @@ export async function runProgram(
   });
   const [code] = (await once(child, "close")) as [number | null];
   const lines = output.split("\n").filter((line) => line !== "");
-  return { code, lines, transcript };
+  return { code, lines, output, transcript };
 }

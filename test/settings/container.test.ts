@@ -60,3 +60,33 @@ describe("G13 the container's entry point", () => {
     expect(await runProgram(process.execPath, [healthCheck], { env })).toMatchObject({ code: 1 });
   });
 });
+
+describe("G3 G4 G5 the tools in the container", () => {
+  const folder = fileURLToPath(new URL("../../docker/bin", import.meta.url));
+  const program = fileURLToPath(new URL("../../dist/src/cli/main.js", import.meta.url));
+  const call = (name: string, args: string[], env: NodeJS.ProcessEnv = {}) =>
+    runProgram(join(folder, name), args, { env: { LEVERET_CLI: program, ...env } });
+
+  test.each(["rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-plugins"])(
+    "%s goes by its name",
+    async (name) => {
+      expect(await call(name, ["version"])).toMatchObject({ code: 0, lines: ["4.2.0"] });
+      const { code, transcript } = await call(name, ["no-such-command"]);
+      expect({ code, transcript }).toEqual({
+        code: 64,
+        transcript: expect.stringContaining(`Use '${name} help <command>'`),
+      });
+    },
+  );
+
+  test("they talk to the broker as the user that the image's variables name", async () => {
+    const variables = { RABBITMQ_DEFAULT_USER: "me", RABBITMQ_DEFAULT_PASS: "s3cret" };
+    const command = start(["--management-port", "0"], { RABBITMQ_NODE_PORT: "0", ...variables });
+    const [, port = ""] = /HTTP .* port (\d+)/.exec(await command.line(/Management plugin/)) ?? [];
+    const env = { ...variables, LEVERET_MANAGEMENT_PORT: port };
+    expect(await call("rabbitmqctl", ["-s", "list_users"], env)).toMatchObject({
+      code: 0,
+      lines: ["me\t[administrator]"],
+    });
+  });
+});

@@ -1,0 +1,54 @@
+/** The ports of the broker, as the tools show them, and the protocols that they go by. */
+
+import type { Management, Row } from "./management.ts";
+
+export interface Listener {
+  readonly interface: string;
+  readonly port: number;
+  readonly protocol: string;
+  readonly purpose: string;
+}
+
+const purposes: Readonly<Record<string, string>> = {
+  amqp: "AMQP 0-9-1",
+  "amqp/ssl": "AMQP 0-9-1 over TLS",
+  http: "HTTP API",
+  https: "HTTP API over TLS (HTTPS)",
+  "http/prometheus": "Prometheus exporter API over HTTP",
+};
+
+/** Other names of a protocol, and its own. */
+const protocols: Readonly<Record<string, string>> = {
+  amqp091: "amqp",
+  "amqp0.9.1": "amqp",
+  "amqp0-9-1": "amqp",
+  amqps: "amqp/ssl",
+  management: "http",
+  prometheus: "http/prometheus",
+};
+
+export function protocolOf(name: string): string {
+  const lower = name.toLowerCase();
+  return Object.hasOwn(protocols, lower) ? protocols[lower]! : lower;
+}
+
+export async function listeners(management: Management): Promise<readonly Listener[]> {
+  const { listeners: all } = await management.get<{ listeners: readonly Row[] }>("/api/overview");
+  return all.map(({ ip_address: address, port, protocol }) => ({
+    interface: String(address).includes(":") ? `[${address}]` : String(address),
+    port: Number(port),
+    protocol: String(protocol),
+    purpose: purposes[String(protocol)] ?? String(protocol),
+  }));
+}
+
+export function listenerLine({ interface: on, port, protocol, purpose }: Listener): string {
+  return `Interface: ${on}, port: ${port}, protocol: ${protocol}, purpose: ${purpose}`;
+}
+
+/** An address to connect to: that of this machine where it listens on all. */
+export function connectableAddress(on: string): string {
+  const address = on.replace(/^\[|\]$/g, "");
+  if (address === "::") return "localhost";
+  return address === "0.0.0.0" ? "127.0.0.1" : address;
+}
