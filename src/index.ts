@@ -11,6 +11,7 @@ import { AmqpError } from "./amqp/errors.ts";
 import type { Connections } from "./broker/connections.ts";
 import type { EffectivePolicy } from "./broker/effective-policy.ts";
 import { Host } from "./broker/host.ts";
+import type { ProcessMemory } from "./broker/memory-watch.ts";
 import type { GlobalParameters, Parameters } from "./broker/parameters.ts";
 import type { Permissions } from "./broker/permissions.ts";
 import type { Policies } from "./broker/policies.ts";
@@ -21,6 +22,7 @@ import { defaultSettings, type Settings } from "./config.ts";
 import { type HttpListener, openHttpListeners } from "./http-listeners.ts";
 import { type Listener, openListeners } from "./listeners.ts";
 import { type Log, silentLog } from "./log.ts";
+import { NodeMemory } from "./process-memory.ts";
 import { ENTRY_BODY_BYTES_MAX } from "./queue/ready.ts";
 import { Connection } from "./server/connection.ts";
 import { endpoint } from "./server/peer.ts";
@@ -50,6 +52,8 @@ export interface BrokerOptions extends Partial<Settings> {
   readonly dataDir?: string | undefined;
   /** A disk in place of `dataDir`: for simulations. */
   readonly disk?: Disk;
+  /** How the memory of the process is told: for simulations. */
+  readonly processMemory?: ProcessMemory;
   /** What the management API says the broker was configured from. */
   readonly configFiles?: readonly string[];
   /** The names of RabbitMQ's plugins that it says are there. */
@@ -265,6 +269,7 @@ export class Broker {
       () =>
         new Host({
           ...{ settings, clock, turn: new Turn(), log, disk: given.disk ?? folder },
+          processMemory: given.processMemory ?? new NodeMemory(),
           usersAreDefined: definitions.defineUsers,
         }),
     );

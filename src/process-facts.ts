@@ -1,8 +1,9 @@
 /** What the process knows of itself and its machine, for whoever watches the broker. */
 
 import { readdirSync } from "node:fs";
-import { availableParallelism, totalmem } from "node:os";
+import { availableParallelism } from "node:os";
 import type { ProcessFacts } from "./management/context.ts";
+import { memoryTotalBytes } from "./process-memory.ts";
 
 function filesOpen(): number | undefined {
   try {
@@ -18,7 +19,7 @@ export function processFacts(): ProcessFacts {
     nodeVersion: process.version,
     processors: availableParallelism(),
     memoryUsedBytes: process.memoryUsage.rss(),
-    memoryTotalBytes: totalmem(),
+    memoryTotalBytes: memoryTotalBytes(),
     filesOpen: filesOpen(),
   };
 }

@@ -61,7 +61,7 @@ export class DiskWatch {
     this.#context.tick();
     this.#spaceTimer = clock.setTimer(SPACE_CHECK_MS, () => {
       // Not before: nobody should wait for it at a start.
-      if (!alarm.isSet && this.#context.needsReserve()) this.#keepReserve();
+      if (!alarm.isLow("disk") && this.#context.needsReserve()) this.#keepReserve();
       this.start();
     });
   }

@@ -25,6 +25,7 @@ import { Connections } from "./connections.ts";
 import { reportDamage, reportLoss } from "./damage-report.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import { ObjectLimits } from "./limits.ts";
+import { MemoryWatch, type ProcessMemory } from "./memory-watch.ts";
 import { limitsComponent, operatorPolicyComponent } from "./parameter-components.ts";
 import { GlobalParameters, Parameters } from "./parameters.ts";
 import { Permissions } from "./permissions.ts";
@@ -42,6 +43,8 @@ export interface HostContext {
   readonly log: Log;
   /** Where everything is kept that has to outlive the process; without it nothing does. */
   readonly disk: Disk | undefined;
+  /** That of the process; without it nobody looks whether memory runs low. */
+  readonly processMemory?: ProcessMemory;
   /** Whether definitions will be imported that say who there is: then there is no default user. False when absent. */
   readonly usersAreDefined?: boolean;
 }
@@ -99,12 +102,14 @@ export class Host {
   readonly #journals = new Map<string, Journal>();
   readonly #topology: EntryLog<LogEntry> | undefined;
   readonly #diskWatch: DiskWatch | undefined;
+  readonly #memoryWatch: MemoryWatch | undefined;
   #verifyTimer: Timer | undefined;
   #consumerTimer: Timer | undefined;
   /** The memory that messages may take, and what is kept about them. */
   readonly memory: MemoryBudget;
 
-  constructor({ settings, clock, turn, log, disk, usersAreDefined = false }: HostContext) {
+  constructor(context: HostContext) {
+    const { settings, clock, turn, log, disk, processMemory, usersAreDefined = false } = context;
     this.#usersAreDefined = usersAreDefined;
     this.settings = settings;
     this.clock = clock;
@@ -155,6 +160,7 @@ export class Host {
     this.#objectLimits = new ObjectLimits(settings, () => this.virtualHosts.all());
     this.#restore(this.#topology?.read() ?? []);
     this.#watchConsumers();
+    this.#memoryWatch = this.#watchMemory(processMemory);
     if (disk === undefined) return;
     this.#diskWatch?.start();
     this.#verifySome(VERIFY_PAUSE_MS);
@@ -375,6 +381,15 @@ export class Host {
     });
   }
 
+  #watchMemory(memory: ProcessMemory | undefined): MemoryWatch | undefined {
+    if (memory === undefined) return undefined;
+    const { clock, log, alarm, settings } = this;
+    const highWatermark = settings.memoryHighWatermark;
+    const watch = new MemoryWatch({ memory, clock, log, alarm, highWatermark });
+    watch.start();
+    return watch;
+  }
+
   /** What a restart had no need to read is read bit by bit, so that damage is found before somebody needs it. */
   #verifySome(pauseMs: number): void {
     this.#verifyTimer = this.clock.setTimer(pauseMs, () => {
@@ -401,8 +416,15 @@ export class Host {
     return this.#disk?.freeBytes();
   }
 
+  /** With more memory in use publishers are blocked; undefined without a limit. */
+  get memoryAlarmBytes(): number | undefined {
+    const bytes = this.#memoryWatch?.limitBytes;
+    return bytes === Number.POSITIVE_INFINITY ? undefined : bytes;
+  }
+
   /** Writes everything to the disk and closes it. */
   close(): void {
+    this.#memoryWatch?.stop();
     this.#diskWatch?.stop();
     this.#verifyTimer?.cancel();
     this.#consumerTimer?.cancel();

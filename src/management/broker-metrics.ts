@@ -93,7 +93,11 @@ export function nodeMetrics({ host, processFacts }: Context): Metric[] {
     gauge("process_open_tcp_sockets", host.connections.count, "Open TCP sockets"),
     gauge("process_max_tcp_sockets", 1_048_576, "Open TCP sockets limit"),
     gauge("process_resident_memory_bytes", facts.memoryUsedBytes, "Memory used in bytes"),
-    gauge("resident_memory_limit_bytes", facts.memoryTotalBytes, "Memory high watermark in bytes"),
+    gauge(
+      "resident_memory_limit_bytes",
+      host.memoryAlarmBytes ?? facts.memoryTotalBytes,
+      "Memory high watermark in bytes",
+    ),
     ...(free === undefined
       ? []
       : [gauge("disk_space_available_bytes", free, "Disk space available in bytes")]),

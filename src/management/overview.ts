@@ -134,7 +134,7 @@ function nodeJson({ context, host }: Call): Record<string, unknown> {
     proc_total: 1_048_576,
     proc_used: 1,
     mem_calculation_strategy: "rss",
-    mem_limit: facts.memoryTotalBytes,
+    mem_limit: host.memoryAlarmBytes ?? facts.memoryTotalBytes,
     mem_used: facts.memoryUsedBytes,
     mem_alarm: alarm.isLow("memory"),
     disk_free: host.freeDiskBytes ?? Number.MAX_SAFE_INTEGER,

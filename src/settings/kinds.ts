@@ -163,6 +163,21 @@ export function bytes(least: number, most: number): Kind<number> {
   return bytesWith(unitBytes, least, most);
 }
 
+/** Of memory: up to 1 it is a fraction of all there is, above it bytes. */
+export const watermark: Kind<number> = {
+  allowed:
+    "a fraction of the memory such as 0.6 or 60%, a number of bytes such as 2GB, or infinity",
+  placeholder: "FRACTION|BYTES",
+  parse(text) {
+    if (text === "infinity") return Number.POSITIVE_INFINITY;
+    const percent = /^(\d+(?:\.\d+)?)%$/.exec(text)?.[1];
+    const fraction = percent === undefined ? text : String(Number(percent) / 100);
+    if (/^\d*\.\d+$|^[01]$/.test(fraction))
+      return Number(fraction) <= 1 ? Number(fraction) : undefined;
+    return bytes(2, Number.MAX_SAFE_INTEGER).parse(fraction);
+  },
+};
+
 /** As `bytes`, but kB, MB and GB are powers of 1024 too [RabbitMQ: frame_max]. */
 export function binaryBytes(least: number, most: number): Kind<number> {
   const units = { ...unitBytes, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 };

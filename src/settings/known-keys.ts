@@ -22,8 +22,7 @@ const foreignKeys = new Set(
   reverse_dns_lookups ring_size session_max_per_connection shovel socket_writer ssl_allow_poodle_attack
   ssl_cert_login_san_index ssl_cert_login_san_type ssl_handshake_timeout ssl_options stomp stream stream_queue
   sysmon_handler tcp_listen_options total_memory_available_override_value track_auth_attempt_source trust_store
-  vhost_max vhost_restart_strategy vm_memory_calculation_strategy vm_memory_high_watermark
-  vm_memory_high_watermark_paging_ratio web_mqtt web_stomp
+  vhost_max vhost_restart_strategy vm_memory_calculation_strategy vm_memory_high_watermark web_mqtt web_stomp
   `
     .trim()
     .split(/\s+/),
@@ -34,12 +33,29 @@ export function isForeignKey(key: readonly string[]): boolean {
   return foreignKeys.has(key[0]!);
 }
 
+/**
+ * Keys of which nobody needs to hear that they have no effect: with these values it is so anyhow, with any (undefined) it
+ * makes no difference to RabbitMQ 4 either.
+ */
+const metKeys: Readonly<Record<string, string | undefined>> = {
+  "log.console": "true",
+  "log.file": "false",
+  "management_agent.disable_metrics_collector": "false",
+  vm_memory_calculation_strategy: "rss",
+  vm_memory_high_watermark_paging_ratio: undefined,
+};
+
+/** Whether what the key wants is so without it. */
+export function isMet(key: readonly string[], value: string): boolean {
+  const name = key.join(".");
+  return Object.hasOwn(metKeys, name) && (metKeys[name] ?? value) === value;
+}
+
 /** Variables of RabbitMQ whose being ignored somebody should hear of, and what to do instead. */
 export const foreignVariables: Readonly<Record<string, string>> = {
   RABBITMQ_ADVANCED_CONFIG_FILE: "only rabbitmq.conf is read",
   RABBITMQ_CONF_ENV_FILE: "set the variables themselves, with RABBITMQ_ in front",
   RABBITMQ_LOGS: "the log goes to the standard output",
   RABBITMQ_LOG_BASE: "the log goes to the standard output",
-  RABBITMQ_VM_MEMORY_HIGH_WATERMARK: "there is no memory alarm",
   RABBITMQ_PID_FILE: "no file with the process's id is written",
 };

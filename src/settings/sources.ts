@@ -8,7 +8,7 @@
 
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { isForeignKey } from "./known-keys.ts";
+import { isForeignKey, isMet } from "./known-keys.ts";
 import type { ConfEntry } from "./rabbitmq-conf.ts";
 import { type Setting, type SettingName, settingRows, settings, variablesOf } from "./table.ts";
 
@@ -152,7 +152,8 @@ export function readConfFiles(files: readonly ConfFile[]): { source: Source; not
         );
     }
   }
-  return { source, notices: [...unread].map(noticeOf) };
+  const withoutEffect = [...unread].filter(({ key, text }) => !isMet(key, text));
+  return { source, notices: withoutEffect.map(noticeOf) };
 }
 
 function noticeOf({ key, place }: PlacedEntry): string {

@@ -22,6 +22,7 @@ import {
   ports,
   seconds,
   text,
+  watermark,
 } from "./kinds.ts";
 
 export interface Setting<Value> {
@@ -61,6 +62,17 @@ function managementPort(otherwise: Ports): Setting<Ports> {
     help: "where the management HTTP API is, or off",
     flag: "management-port",
     keys: ["management.listener.port", "management.tcp.port"],
+  });
+}
+
+/** A process that has a broker in it besides other things is not measured by all that it uses. */
+function memoryHighWatermark(otherwise: number): Setting<number> {
+  return setting({
+    kind: watermark,
+    default: otherwise,
+    help: "memory that the process may use before publishers are blocked",
+    environment: ["RABBITMQ_VM_MEMORY_HIGH_WATERMARK"],
+    keys: ["vm_memory_high_watermark.relative", "vm_memory_high_watermark.absolute"],
   });
 }
 
@@ -364,6 +376,8 @@ export const brokerSettings = {
     help: "memory for messages: what is beyond it goes to the disk, if there is one",
     environment: ["LEVERET_MEMORY_LIMIT"],
   }),
+  /** With more memory used by the process publishers are blocked: up to 1 a fraction of all there is, above it bytes. */
+  memoryHighWatermark: memoryHighWatermark(Number.POSITIVE_INFINITY),
   /** With less free space on the disk, in bytes, publishers are blocked. */
   diskFreeLimit: setting({
     kind: bytes(0, Number.MAX_SAFE_INTEGER),
@@ -384,6 +398,7 @@ export const brokerSettings = {
 export const processSettings = {
   managementPort: managementPort(15_672),
   prometheusPort: prometheusPort(15_692),
+  memoryHighWatermark: memoryHighWatermark(0.6),
   config: setting({
     kind: optional(path),
     default: undefined,

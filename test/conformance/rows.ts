@@ -261,6 +261,10 @@ export const rows = {
     title: "Metrics for Prometheus",
     notChecked: "their names are those of RabbitMQ's plugin and dashboards",
   },
+  M6: {
+    title: "The memory alarm",
+    notChecked: "the watermark of a node is changed by its configuration and by rabbitmqctl",
+  },
   M7: {
     title: "Counts as they are now",
     notChecked: "RabbitMQ shows those of some seconds ago",

@@ -12,6 +12,7 @@ import {
   milliseconds,
   ports,
   seconds,
+  watermark,
 } from "../../src/settings/kinds.ts";
 
 const anyBytes = bytes(0, Number.MAX_SAFE_INTEGER);
@@ -51,6 +52,19 @@ const written: [what: string, kind: Kind<unknown>, text: string, value: unknown]
   ["bytes", anyBytes, "many", undefined],
   ["bytes within limits", bytes(10, 20), "9", undefined],
   ["bytes within limits", bytes(10, 20), "20", 20],
+  ["watermark", watermark, "0.6", 0.6],
+  ["watermark", watermark, ".6", 0.6],
+  ["watermark", watermark, "60%", 0.6],
+  ["watermark", watermark, "0", 0],
+  ["watermark", watermark, "1", 1],
+  ["watermark", watermark, "100%", 1],
+  ["watermark", watermark, "2", 2],
+  ["watermark", watermark, "1GB", 1e9],
+  ["watermark", watermark, "infinity", Number.POSITIVE_INFINITY],
+  ["watermark", watermark, "1.5", undefined],
+  ["watermark", watermark, "120%", undefined],
+  ["watermark", watermark, "-0.5", undefined],
+  ["watermark", watermark, "much", undefined],
   // As RabbitMQ's cuttlefish_bytesize reads it.
   ["frame size", binaryBytes(0, 2 ** 31), "1kb", 1024],
   ["frame size", binaryBytes(0, 2 ** 31), "1MB", 1_048_576],

@@ -104,6 +104,19 @@ const precedence: [what: string, sources: Sources, setting: keyof AllSettings, v
   ["consumers of a channel", { conf: "consumer_max_per_channel = 3" }, "consumerMaxPerChannel", 3],
   ["who is nobody", { conf: "anonymous_login_user = none" }, "anonymousLoginUser", "none"],
   ["units of memory and disk", { conf: "disk_free_limit.absolute = 2GB" }, "diskFreeLimit", 2e9],
+  ["a watermark", { conf: "vm_memory_high_watermark.relative = 0.4" }, "memoryHighWatermark", 0.4],
+  [
+    "the absolute watermark before the relative one",
+    { conf: "vm_memory_high_watermark.absolute = 2GB\nvm_memory_high_watermark.relative = 0.4" },
+    "memoryHighWatermark",
+    2e9,
+  ],
+  [
+    "a watermark in percent",
+    { environment: { RABBITMQ_VM_MEMORY_HIGH_WATERMARK: "40%" } },
+    "memoryHighWatermark",
+    0.4,
+  ],
   ["an alias", { conf: "max_channels_per_connection = 7" }, "channelMax", 7],
   ["a quoted password", { conf: "default_pass = 'p#ss'" }, "defaultPassword", "p#ss"],
 ];
@@ -227,6 +240,14 @@ describe("what has no effect", () => {
 
   test("G8 the weaker of two keys for one setting is no unknown key", () => {
     expect(loadConf("log.default.level = info\nlog.console.level = info").notices).toEqual([]);
+  });
+
+  test("G8 a key whose wish is met without it is no notice, with another value it is", () => {
+    const { notices } = loadConf(
+      "log.console = true\nlog.file = false\nvm_memory_high_watermark_paging_ratio = 0.5",
+    );
+    expect(notices).toEqual([]);
+    expect(loadConf("log.file = rabbit.log").notices).toHaveLength(1);
   });
 
   test("G11 a variable that would change RabbitMQ is a notice, others are not", () => {

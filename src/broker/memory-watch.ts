@@ -1,0 +1,80 @@
+/**
+ * Looks at how much memory the process uses, and holds publishers back while it is more than the watermark; whoever
+ * consumes goes on and makes room.
+ *
+ * It knows no process: who starts a broker says how its memory is told. Nothing here throws.
+ */
+
+import type { Clock, Timer } from "../clock.ts";
+import type { Log } from "../log.ts";
+import type { Alarm } from "./alarm.ts";
+
+const CHECK_MS = 1000;
+
+/** The memory of a process: declared here, implemented by whoever starts the broker. */
+export interface ProcessMemory {
+  /** What it may have: that of the machine, or of the container. */
+  readonly totalBytes: number;
+  /** What is resident. */
+  usedBytes(): number;
+  /** Gives back what nobody uses any more; it takes time. */
+  collectGarbage(): void;
+}
+
+export interface MemoryWatchContext {
+  readonly memory: ProcessMemory;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly alarm: Alarm;
+  /** A fraction of the total up to 1, bytes above it, or infinity [RabbitMQ: vm_memory_high_watermark]. */
+  readonly highWatermark: number;
+}
+
+export class MemoryWatch {
+  /** With more in use publishers are blocked. */
+  readonly limitBytes: number;
+  readonly #context: MemoryWatchContext;
+  #timer: Timer | undefined;
+
+  constructor(context: MemoryWatchContext) {
+    const { highWatermark, memory } = context;
+    this.#context = context;
+    this.limitBytes =
+      highWatermark <= 1 ? Math.floor(highWatermark * memory.totalBytes) : highWatermark;
+  }
+
+  /** Looks at the memory from now on, if there is a limit. */
+  start(): void {
+    if (this.limitBytes === Number.POSITIVE_INFINITY) return;
+    this.#check();
+    this.#timer = this.#context.clock.setTimer(CHECK_MS, () => this.start());
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+  }
+
+  #check(): void {
+    const { limitBytes } = this;
+    const { alarm, log } = this.#context;
+    const usedBytes = this.#usedBytes();
+    if (usedBytes > limitBytes) {
+      if (!alarm.raise("memory")) return;
+      log.warn(
+        { usedBytes, limitBytes },
+        "memory alarm: publishers are blocked until less memory is used (vm_memory_high_watermark)",
+      );
+    } else if (alarm.clear("memory")) {
+      log.info({ usedBytes, limitBytes }, "memory alarm cleared: publishers go on");
+    }
+  }
+
+  /** Garbage holds nobody back: where nobody publishes, nothing else would ever collect it. */
+  #usedBytes(): number {
+    const { memory } = this.#context;
+    const usedBytes = memory.usedBytes();
+    if (usedBytes <= this.limitBytes) return usedBytes;
+    memory.collectGarbage();
+    return memory.usedBytes();
+  }
+}
