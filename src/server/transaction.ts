@@ -1,7 +1,8 @@
 /**
  * A transaction of a channel: what was published and settled in it counts at commit, or not at all [tx].
  *
- * Messages are routed when they are published and handed to their queues at commit, before the settlements [RabbitMQ].
+ * Messages are routed when they are published and handed to their queues at commit, before the settlements. Routing says
+ * names, and the default exchange any routing key: the queues that have these names at commit get the message [RabbitMQ].
  */
 
 import type { Publication } from "../broker/publication.ts";
@@ -12,7 +13,8 @@ import type { Delivery } from "./unacked.ts";
 
 interface PendingPublish {
   readonly publication: Publication;
-  readonly queues: readonly Receiver[];
+  /** Names of queues, and what is no queue. */
+  readonly targets: readonly (string | Receiver)[];
   readonly mandatory: boolean;
 }
 
@@ -39,8 +41,9 @@ export class Transaction {
   }
 
   /** Keeps a copy of a message that has been routed. */
-  publish(publication: Publication, queues: readonly Receiver[], mandatory: boolean): void {
-    this.#publishes.push({ publication: publication.copy(), queues: [...queues], mandatory });
+  publish(publication: Publication, receivers: readonly Receiver[], mandatory: boolean): void {
+    const targets = receivers.map((to) => (to.kind === "queue" ? to.name : to));
+    this.#publishes.push({ publication: publication.copy(), targets, mandatory });
   }
 
   /** Keeps deliveries that have been taken out of the unacked. */
@@ -59,14 +62,30 @@ export class Transaction {
     this.#publishes = [];
     this.#settlements = [];
     let accepted = true;
-    for (const { publication, queues, mandatory } of publishes) {
-      const living = queues.filter((queue) => !queue.deleted);
-      if (queues.length === 0 && mandatory) this.#channel.publishing.returnUnroutable(publication);
-      if (!this.#channel.vhost.enqueue(publication, living)) accepted = false;
+    for (const { publication, targets, mandatory } of publishes) {
+      const receivers = this.#receivers(publication, targets);
+      if (receivers.length === 0 && mandatory)
+        this.#channel.publishing.returnUnroutable(publication);
+      if (!this.#channel.vhost.enqueue(publication, receivers)) accepted = false;
     }
     for (const { deliveries, outcome } of settlements)
       settleAll(this.#channel, deliveries, outcome);
     return accepted;
+  }
+
+  #receivers(
+    publication: Publication,
+    targets: readonly (string | Receiver)[],
+  ): readonly Receiver[] {
+    const { vhost } = this.#channel;
+    if (publication.exchange.name === "")
+      return vhost.route(publication, publication.allRoutingKeys());
+    const receivers: Receiver[] = [];
+    for (const target of targets) {
+      const receiver = typeof target === "string" ? vhost.queues.find(target) : target;
+      if (receiver !== undefined && !receiver.deleted) receivers.push(receiver);
+    }
+    return receivers;
   }
 
   /** Forgets the publishes; what was settled is unacked again, and is not delivered again for that. */

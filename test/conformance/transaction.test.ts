@@ -85,6 +85,37 @@ test("H6 a message is routed when it is published: a binding made before the com
   expect(await takeAll(raw, queue)).toBe(0);
 });
 
+test("H6 the queue that has the name at the commit gets the message, whichever it was before", async () => {
+  const { raw, queue } = await transactional();
+  const other = unique("later");
+  const declare = [u16(0), shortstr(other), EXCLUSIVE, table()];
+  publish(raw, other);
+  await raw.rpc(1, 50, 10, declare);
+  publish(raw, other, "", true);
+  const bind = [u16(0), shortstr(other), shortstr("amq.direct"), shortstr(other), bits(), table()];
+  await raw.rpc(1, 50, 20, bind);
+  publish(raw, other, "amq.direct", true);
+  await raw.rpc(1, 50, 40, [u16(0), shortstr(other), bits()]);
+  await raw.rpc(1, 50, 10, declare);
+  await raw.rpc(1, 90, 20);
+  expect([await get(raw, other), await get(raw, other), await get(raw, other)]).toEqual([
+    1n,
+    2n,
+    3n,
+  ]);
+  expect([await get(raw, other), await get(raw, queue)]).toEqual([undefined, undefined]);
+});
+
+test("H6 a mandatory message is returned at the commit when its queue is gone by then", async () => {
+  const { raw, queue } = await transactional();
+  publish(raw, queue, "", true);
+  await raw.rpc(1, 50, 40, [u16(0), shortstr(queue), bits()]);
+  raw.sendMethod(1, 90, 20);
+  const { fields } = await raw.expectMethod(1, 60, 50);
+  expect([fields.u16(), fields.shortstr()]).toEqual([312, "NO_ROUTE"]);
+  await raw.expectMethod(1, 90, 21);
+});
+
 test("H6 an acknowledgement takes effect at the commit", async () => {
   const { raw, queue } = await transactional();
   publish(raw, queue);
