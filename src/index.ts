@@ -19,7 +19,7 @@ import type { Users } from "./broker/users.ts";
 import type { VirtualHostProperties, VirtualHostSpec } from "./broker/virtual-hosts.ts";
 import { type Clock, SystemClock } from "./clock.ts";
 import { defaultSettings, type Settings } from "./config.ts";
-import { type HttpListener, openHttpListeners } from "./http-listeners.ts";
+import type { HttpListener } from "./http-listeners.ts";
 import { type Listener, openListeners } from "./listeners.ts";
 import { type Log, silentLog } from "./log.ts";
 import { NodeMemory } from "./process-memory.ts";
@@ -138,6 +138,8 @@ async function openHttp(
   { dataDir, configFiles = [], plugins = [] }: BrokerOptions,
 ): Promise<readonly HttpListener[]> {
   const { settings, log } = host;
+  if (settings.managementPort === "off" && settings.prometheusPort === "off") return [];
+  const { openHttpListeners } = await import("./http-listeners.ts");
   const amqp = listeners.map(({ tls, ...at }) => ({ protocol: tls ? "amqp/ssl" : "amqp", ...at }));
   let http: readonly HttpListener[] = [];
   const about = { host, dataDir, configFiles, plugins, ports: () => [...amqp, ...http] };

@@ -40,12 +40,21 @@ function rank(value: unknown): number {
   return 2;
 }
 
+/** By virtual host, then by what names a row in it [RabbitMQ]. */
+const usualOrder = ["vhost", "name", "user", "source", "destination", "routing_key"];
+
 function sorted(rows: Row[], query: Query): Row[] {
   const column = query.get("sort");
   const reverse = query.get("sort_reverse") === "true";
-  if (column === undefined || column === "") return reverse ? rows.reverse() : rows;
-  const path = column.split(".");
-  const ordered = rows.sort((a, b) => compare(at(a, path), at(b, path)));
+  const paths =
+    column === undefined || column === "" ? usualOrder.map((name) => [name]) : [column.split(".")];
+  const ordered = rows.sort((a, b) => {
+    for (const path of paths) {
+      const difference = compare(at(a, path), at(b, path));
+      if (difference !== 0) return difference;
+    }
+    return 0;
+  });
   return reverse ? ordered.reverse() : ordered;
 }
 

@@ -148,7 +148,8 @@ function activeConsumerTag(context: ManagementContext, queue: Queue): string | n
 /** Without statistics there are the lengths alone, or not even these. */
 function shortJson(vhost: VirtualHost, queue: Queue, query: Query): Row {
   const totals = query.get("enable_queue_totals") === "true" ? queueLengths(queue) : {};
-  return { ...queueSpec(vhost, queue), ...totals };
+  const policy = vhost.effectivePolicy("queue", queue.name)?.policy;
+  return { ...queueSpec(vhost, queue), ...(policy !== undefined && { policy }), ...totals };
 }
 
 function listQueues(call: Call): Reply {
