@@ -137,9 +137,13 @@ export class DeadLetters {
     });
   }
 
-  /** What cannot be read now is published when it can be. */
+  /** What cannot be read now is published when it can be, and what its queue drops after it not before that. */
   #isReadable({ queue, position, reason }: Death): boolean {
     const { store, retries } = this.#context;
+    if (retries.hasWork(queue)) {
+      retries.addWork(queue, () => this.publish(queue, position, reason));
+      return false;
+    }
     try {
       store.isWhole(position);
       return true;

@@ -15,6 +15,8 @@ export class ReadRetries {
   readonly #log: Log;
   /** What is to be done besides dispatching. */
   readonly #waiting = new Map<Queue, (() => void)[]>();
+  /** Queues of which the log says that they wait. */
+  #reported = new Set<Queue>();
   #timer: Timer | undefined;
 
   constructor(clock: Clock, log: Log) {
@@ -29,13 +31,30 @@ export class ReadRetries {
     if (acts === undefined) {
       acts = [];
       this.#waiting.set(queue, acts);
-      this.#log.warn(
-        { queue: queue.name, error: error.message },
-        "messages of a queue cannot be read now: it is tried again every second",
-      );
+      this.#report(queue, error);
     }
     if (act !== undefined) acts.push(act);
     this.#timer ??= this.#clock.setTimer(RETRY_MS, () => this.#retry());
+  }
+
+  /** Once, until the queue has not had to wait. */
+  #report(queue: Queue, error: Error): void {
+    if (this.#reported.has(queue)) return;
+    this.#reported.add(queue);
+    this.#log.warn(
+      { queue: queue.name, error: error.message },
+      "messages of a queue cannot be read now: it is tried again every second",
+    );
+  }
+
+  /** Whether something is to be done for the queue besides dispatching: what comes after it waits, too. */
+  hasWork(queue: Queue): boolean {
+    return (this.#waiting.get(queue)?.length ?? 0) > 0;
+  }
+
+  /** Something to be done after what waits already. */
+  addWork(queue: Queue, act: () => void): void {
+    this.#waiting.get(queue)!.push(act);
   }
 
   #retry(): void {
@@ -46,6 +65,7 @@ export class ReadRetries {
       for (const act of acts) act();
       if (!queue.deleted) queue.dispatch();
     }
+    this.#reported = new Set(this.#waiting.keys());
   }
 
   stop(): void {

@@ -197,6 +197,7 @@ export class BrokerRun {
       topology: this.#topology,
       life: this.counts.lives,
       faulty: this.#faulty,
+      rejectionsWait: () => this.#disk.readFaults > 0,
       connect: (listener) => this.#broker.connect(listener),
       trouble: (text) => void this.#troubles.push(text),
     };

@@ -33,6 +33,10 @@ test("what clients were told holds after every crash of the broker", {
   expect(seen.dead).toBeGreaterThan(SEEDS);
 });
 
+test("dead letters that the disk does not give to be read keep their order", () => {
+  for (const seed of [700274, 700505, 701187, 701263]) runBroker(seed);
+});
+
 test("the same seed does the same again", () => {
   for (const seed of [1, 2, 3]) expect(runBroker(seed).counts).toEqual(runBroker(seed).counts);
 });

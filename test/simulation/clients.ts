@@ -22,6 +22,8 @@ export interface World {
   readonly life: number;
   /** Whether the disk may refuse what it is given, so that connections may be closed for that. */
   readonly faulty: boolean;
+  /** Whether something could not be read in this life: what is rejected may stay where it is until it can be. */
+  rejectionsWait(): boolean;
   connect(listener: ClientListener): SimulatedClient;
   /** Told what should not have happened. */
   trouble(text: string): void;
@@ -338,6 +340,7 @@ export class ConsumingClient extends ConfirmingClient {
     const certain = this.#settled;
     this.#settled = [];
     this.publish({ exchange: "", key: MARKS, queues: [] }, this.#marks.next(), () => {
+      if (this.#target !== undefined && this.world.rejectionsWait()) return;
       for (const entry of certain) entry.settled = "certain";
     });
   }

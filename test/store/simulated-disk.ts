@@ -153,8 +153,9 @@ export class SimulatedDisk implements Disk {
   capacityBytes = Number.POSITIVE_INFINITY;
   /** Operations that fail with EIO. */
   readonly failing = new Set<DiskOperation>();
-  /** How many operations have failed for want of space, or with EIO. */
+  /** How many operations have failed for want of space, or with EIO; and how many of them would have read. */
   faults = 0;
+  readFaults = 0;
   /** Whether names are changed on the disk in the order in which they were changed. */
   namesInOrder = false;
 
@@ -266,8 +267,11 @@ export class SimulatedDisk implements Disk {
   }
 
   #mayFail(operation: DiskOperation): void {
-    if (this.#root.dead) throw new Cut("the process has ended");
-    if (this.#root.failing.has(operation)) throw this.#fault("EIO");
+    const root = this.#root;
+    if (root.dead) throw new Cut("the process has ended");
+    if (!root.failing.has(operation)) return;
+    if (operation === "open" || operation === "read") root.readFaults++;
+    throw this.#fault("EIO");
   }
 
   #fault(code: string): Error {
