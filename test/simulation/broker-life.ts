@@ -43,7 +43,7 @@ export class BrokerLife {
     try {
       this.host = new Host({ settings: all, clock, turn: this.#turn, log, disk });
     } catch (error) {
-      this.#checkAlive();
+      this.checkAlive();
       throw error;
     }
   }
@@ -60,11 +60,11 @@ export class BrokerLife {
   /** Some of what a client has said comes to the broker. */
   arrive(client: SimulatedClient, cut: (bytes: number) => number): void {
     client.arrive(cut);
-    this.#checkAlive();
+    this.checkAlive();
   }
 
   /** An operation of the disk that ended the process may have been caught on its way here. */
-  #checkAlive(): void {
+  checkAlive(): void {
     if (this.disk.dead) throw new Cut("the process has ended");
   }
 
@@ -72,18 +72,18 @@ export class BrokerLife {
     const run = this.#runTurn;
     this.#runTurn = undefined;
     run?.();
-    this.#checkAlive();
+    this.checkAlive();
   }
 
   completeSyncs(count?: number): number {
     const completed = this.disk.completeSyncs(count);
-    this.#checkAlive();
+    this.checkAlive();
     return completed;
   }
 
   advance(ms: number): void {
     this.clock.advance(ms);
-    this.#checkAlive();
+    this.checkAlive();
   }
 
   /** Clients hear what was said to them, those that `chosen` says, and the broker goes on with the others. */
@@ -92,7 +92,7 @@ export class BrokerLife {
       if (chosen()) client.listen();
       if (chosen()) stream.tellWritten();
       stream.deliver();
-      this.#checkAlive();
+      this.checkAlive();
     }
     this.#clients = this.#clients.filter(({ client }) => client.isOpen);
   }
@@ -125,6 +125,6 @@ export class BrokerLife {
     this.#clients = [];
     this.rest();
     this.host.close();
-    this.#checkAlive();
+    this.checkAlive();
   }
 }

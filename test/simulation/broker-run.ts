@@ -11,21 +11,18 @@ import type { Log } from "../../src/log.ts";
 import { type Found, MessageLedger } from "../durability/message-ledger.ts";
 import { Random } from "../seeded.ts";
 import { type CrashKind, Cut, type Sabotage, SimulatedDisk } from "../store/simulated-disk.ts";
+import { Administrator } from "./administrator.ts";
 import { BrokerLife } from "./broker-life.ts";
+import { ChangingClient } from "./changing-client.ts";
 import {
-  ChangingClient,
   ConsumingClient,
   checkedId,
-  DELAY_MS,
-  declareFixed,
-  fixedQueues,
-  LOST,
-  movesOn,
   PublishingClient,
-  TransactingClient,
   type WorkingClient,
   type World,
 } from "./clients.ts";
+import { DELAY_MS, declareFixed, fixedQueues, LOST, movesOn } from "./fixed-topology.ts";
+import { TransactingClient } from "./transacting-client.ts";
 
 export interface RunOptions {
   readonly seed: number;
@@ -67,6 +64,7 @@ export class BrokerRun {
   #disk: SimulatedDisk;
   #broker!: BrokerLife;
   #clients: WorkingClient[] = [];
+  #administrator!: Administrator;
   #declared = false;
   #life = 0;
   #nowMs = START_MS;
@@ -201,6 +199,7 @@ export class BrokerRun {
       connect: (listener) => this.#broker.connect(listener),
       trouble: (text) => void this.#troubles.push(text),
     };
+    this.#administrator = new Administrator(this.#random, this.#topology);
     this.#clients = [
       new PublishingClient(world, 1),
       new PublishingClient(world, 2),
@@ -221,8 +220,13 @@ export class BrokerRun {
   #oneTurn(): void {
     const random = this.#random;
     for (let events = random.between(1, 6); events > 0; events--) this.#event(random.below(100));
+    if (random.chance(8)) {
+      this.#administrator.act(this.#broker.host);
+      this.#broker.checkAlive();
+    }
     if (this.#faulty && random.chance(8)) this.#changeFaults();
     this.#broker.endTurn();
+    this.#administrator.turnEnded();
     this.#broker.exchange(() => random.chance(70));
     this.#checkTroubles();
   }
@@ -282,6 +286,8 @@ export class BrokerRun {
       if (entry.op === "bind") bindings.add(entry.destination);
     const exists = (key: string): boolean => {
       const [kind, name = ""] = key.split(" ");
+      if (kind === "user") return host.users.find(name) !== undefined;
+      if (kind === "vhost") return host.virtualHosts.find(name) !== undefined;
       if (kind === "queue") return vhost.queues.find(name) !== undefined;
       return kind === "exchange" ? vhost.exchanges.find(name) !== undefined : bindings.has(name);
     };

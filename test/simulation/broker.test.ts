@@ -89,7 +89,7 @@ describe("it is noticed", { timeout: TIMEOUT_MS }, () => {
   });
 
   test("when checksums are not looked at", () => {
-    expect(noticed(60, ofJournal(ignoreChecksums))).toBeGreaterThan(1);
+    expect(noticed(100, ofJournal(ignoreChecksums))).toBeGreaterThan(0);
   });
 
   test("when a byte has changed under a right checksum", () => {
