@@ -8,11 +8,11 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Tabs and the like would break a line of a table apart: `\011`. Backslashes are doubled, so that nothing is taken for one. */
+/** Control characters, `\011` for a tab: they would break a line of a table apart, or tell a terminal something. */
 export function escaped(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is escaped
-  return text.replace(/[\u0000-\u001f\u007f\\]/g, (character) =>
-    character === "\\" ? "\\\\" : `\\${character.charCodeAt(0).toString(8).padStart(3, "0")}`,
+  return text.replace(
+    /\p{Cc}/gu,
+    (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, "0")}`,
   );
 }
 

@@ -63,11 +63,9 @@ function csv(output: Table | Text, style: Style): string {
   return lines(quoted, ",");
 }
 
-function prettyTable(output: Table | Text, style: Style): string {
-  if (isText(output)) return table(output, style);
-  const rows = rowsOf(output, { ...style, heading: true });
-  if (rows.length === 0) return "";
-  const widths = output.columns.map((_, index) =>
+/** A table in a frame, its first row the heading. */
+export function framed(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, index) =>
     Math.max(...rows.map((row) => row[index]!.length)),
   );
   const rule = (left: string, middle: string, right: string): string =>
@@ -76,6 +74,12 @@ function prettyTable(output: Table | Text, style: Style): string {
     (row) => `│ ${row.map((text, index) => text.padEnd(widths[index]!)).join(" │ ")} │\n`,
   );
   return rule("┌", "┬", "┐") + body.join(rule("├", "┼", "┤")) + rule("└", "┴", "┘");
+}
+
+function prettyTable(output: Table | Text, style: Style): string {
+  if (isText(output)) return table(output, style);
+  const rows = rowsOf(output, { ...style, heading: true });
+  return rows.length === 0 ? "" : framed(rows);
 }
 
 function erlangValue(value: unknown): string {

@@ -24,7 +24,10 @@ const [name = "", ...argv] = process.argv.slice(2);
 if (tools.includes(name as Tool)) {
   const { runTool } = await import("./tool.ts");
   process.exitCode = await runTool(name as Tool, argv, terminal);
+} else if (name === "rabbitmqadmin") {
+  const { runAdmin } = await import("./admin/rabbitmqadmin.ts");
+  process.exitCode = await runAdmin(argv, terminal);
 } else {
-  terminal.error(`there is no tool '${name}': ${tools.join(", ")}\n`);
+  terminal.error(`there is no tool '${name}': ${[...tools, "rabbitmqadmin"].join(", ")}\n`);
   process.exitCode = 64;
 }

@@ -4,7 +4,8 @@
  * Every answer is JSON. A refusal is a `ManagementError`; a broker that is not there is one with status 0.
  */
 
-import { request } from "node:http";
+import { request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
 
 /** Of an answer that does not come; listing a great many queues takes a while. */
 const TIMEOUT_MS = 60_000;
@@ -19,11 +20,14 @@ export type Row = Readonly<Record<string, unknown>>;
 export class ManagementError extends Error {
   override readonly name = "ManagementError";
   readonly status: number;
+  /** What was asked for. */
+  readonly path: string;
 
   /** `status` is 0 when there was no answer. */
-  constructor(status: number, reason: string) {
+  constructor(status: number, reason: string, path = "") {
     super(reason);
     this.status = status;
+    this.path = path;
   }
 }
 
@@ -50,11 +54,21 @@ function reasonOf({ status, text }: Answer): string {
 
 export class Management {
   readonly url: URL;
-  readonly #authorization: string;
+  readonly #credentials: Credentials;
 
-  constructor(url: URL, { user, password }: Credentials) {
+  constructor(url: URL, credentials: Credentials) {
     this.url = url;
-    this.#authorization = `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
+    this.#credentials = credentials;
+  }
+
+  get #authorization(): string {
+    const { user, password } = this.#credentials;
+    return `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
+  }
+
+  /** The same user, of the broker there. */
+  at(url: URL): Management {
+    return new Management(url, this.#credentials);
   }
 
   /** The same broker, as somebody else. */
@@ -95,14 +109,15 @@ export class Management {
   async #json(method: string, path: string, ...rest: [body?: string, headers?: object]) {
     const answer = await this.#ask(method, path, ...rest);
     if (answer.status < 200 || answer.status > 299)
-      throw new ManagementError(answer.status, reasonOf(answer));
+      throw new ManagementError(answer.status, reasonOf(answer), path);
     return answer.text === "" ? undefined : (JSON.parse(answer.text) as unknown);
   }
 
   #ask(method: string, path: string, body = "", headers: object = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const unreachable = ({ code, message }: NodeJS.ErrnoException): void =>
-        reject(new ManagementError(0, code ?? message));
+        reject(new ManagementError(0, code ?? message, path));
+      const request = this.url.protocol === "https:" ? httpsRequest : httpRequest;
       const outgoing = request(
         new URL(path, this.url),
         {

@@ -40,7 +40,9 @@ function plain(text: string): string {
 }
 
 async function runForeign(tool: Tool, args: readonly string[]): Promise<Ran> {
-  const { code, transcript, output } = await runProgram(join(folder, tool), args);
+  const { code, transcript, output } = await runProgram(join(folder, tool), args, {
+    deadlineMs: 60_000,
+  });
   return { code, out: plain(output), error: plain(transcript.replace(output, "")) };
 }
 

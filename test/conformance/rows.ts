@@ -273,6 +273,11 @@ export const rows = {
   G3: { title: "rabbitmqctl" },
   G4: { title: "rabbitmq-diagnostics" },
   G5: { title: "rabbitmq-plugins" },
+  G6: { title: "rabbitmqadmin in the grammar of the Python script" },
+  G7: {
+    title: "rabbitmqadmin in the grammar of the Rust program",
+    notChecked: "3.10 comes with the Python script alone",
+  },
   G8: { title: "rabbitmq.conf and conf.d" },
   G10: { title: "enabled_plugins" },
   G11: { title: "Variables of the server" },
