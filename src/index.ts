@@ -66,6 +66,8 @@ export interface BrokerOptions extends Partial<Settings> {
 export interface VirtualHostInfo {
   readonly name: string;
   readonly properties: VirtualHostProperties;
+  /** Whether messages are traced to the exchange amq.rabbitmq.trace there; false from the start. */
+  tracing: boolean;
   /** Which policies apply to a queue or an exchange, and what they come to; undefined when it is not there. */
   effectivePolicy(kind: "queue" | "exchange", name: string): EffectivePolicy | undefined;
 }

@@ -280,7 +280,7 @@ export class Host {
     const store: MessageStore = recovery ? new DurableStore(memory, recovery.journal) : memory;
     const vhost = new VirtualHost(name, {
       ...{ store, clock, log, turn, churn: this.churn },
-      ...{ objectLimits: this.#objectLimits, policies: this },
+      ...{ nodeName: NODE_NAME, objectLimits: this.#objectLimits, policies: this },
     });
     for (const entry of entries ?? []) vhost.restore(entry);
     const topology = this.#topology;

@@ -29,6 +29,7 @@ import {
   type PolicyRegistries,
 } from "./effective-policy.ts";
 import { type ExchangeRules, Exchanges } from "./exchanges.ts";
+import { Firehose } from "./firehose.ts";
 import type { Counted, ObjectLimits, VirtualHostLimits } from "./limits.ts";
 import { queueIn } from "./names.ts";
 import type { PolicySubject } from "./policies.ts";
@@ -45,6 +46,8 @@ export interface VirtualHostContext {
   readonly clock: Clock;
   readonly log: Log;
   readonly turn: Turn;
+  /** What the broker is called. */
+  readonly nodeName: string;
   readonly objectLimits: ObjectLimits;
   readonly churn: Churn;
   readonly policies: PolicyRegistries;
@@ -66,6 +69,9 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
   readonly store: MessageStore;
   readonly clock: Clock;
   properties: VirtualHostProperties = noProperties;
+  /** Whether messages are traced: asked for each of them, before anything is told to the firehose. Not kept [RabbitMQ]. */
+  tracing = false;
+  readonly firehose: Firehose;
   readonly #log: Log;
   readonly #objectLimits: ObjectLimits;
   readonly #churn: Churn;
@@ -99,6 +105,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     );
     this.shelves = new Shelves(this, context.log, context.turn);
     this.exchanges = new Exchanges(name, (queue) => this.queues.reach(queue), recorder, this);
+    this.firehose = new Firehose(this, context.nodeName, context.turn, context.log);
     this.#readRetries = new ReadRetries(context.clock, context.log);
     this.#deadLetters = new DeadLetters({
       ...{ vhost: name, store: context.store, clock: context.clock },

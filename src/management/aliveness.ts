@@ -1,6 +1,6 @@
 /** The aliveness test: declares a queue, and sends a message through it. Clients compare the reply byte by byte. */
 
-import { makePublication } from "./publication.ts";
+import { makePublication } from "../broker/make-publication.ts";
 import { type Call, ok, type Reply, type Route } from "./route.ts";
 
 const QUEUE = "aliveness-test";

@@ -11,6 +11,9 @@ import {
 } from "../amqp/basic-properties.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import { StoredMessage } from "../amqp/stored-message.ts";
+import type { Actor } from "../broker/firehose.ts";
+import { NODE_NAME } from "../broker/host.ts";
+import { makePublication } from "../broker/make-publication.ts";
 import { exchangeIn } from "../broker/names.ts";
 import type { Publication } from "../broker/publication.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
@@ -29,7 +32,6 @@ import {
   text,
 } from "./input.ts";
 import { tableFromJson, tableToJson, textOf } from "./json-table.ts";
-import { makePublication } from "./publication.ts";
 import { type Call, ok, type Reply } from "./route.ts";
 
 const SHORTSTR_BYTES_MAX = 255;
@@ -144,6 +146,7 @@ function enqueue(call: Call): Promise<boolean> {
   if (vhost === undefined) throw notFound("vhost_not_found");
   const publication = publicationOf(call, vhost);
   const receivers = route(call, vhost, publication);
+  if (vhost.tracing) vhost.firehose.published(publication, receivers, actorOf(call));
   vhost.closedChannels.published(receivers.length, true);
   publication.exchange.publishedIn++;
   publication.exchange.publishedOut += receivers.length;
@@ -172,6 +175,11 @@ export async function publish(call: Call): Promise<Reply> {
 /** As a client would read it in the close of its channel, but never cut. */
 function wireText({ replyName, message }: AmqpError): string {
   return `${replyName} - ${message}`;
+}
+
+/** RabbitMQ's management has a connection of its own for it, called by the node. */
+function actorOf({ user }: Call): Actor {
+  return { connectionName: `<${NODE_NAME}>`, channelNumber: 1, userName: user.name };
 }
 
 const outcomes = ["requeue", "ack", "reject"] as const;
@@ -222,7 +230,7 @@ function messageJson(message: StoredMessage, { base64, truncate }: Wanted): obje
 }
 
 /** All of them are taken before the first is settled, so that none comes twice. */
-function take(queue: Queue, wanted: Wanted): object[] {
+function take(call: Call, vhost: VirtualHost, queue: Queue, wanted: Wanted): object[] {
   const message = new StoredMessage();
   const taken: NonNullable<ReturnType<Queue["take"]>>[] = [];
   const shown: object[] = [];
@@ -233,6 +241,7 @@ function take(queue: Queue, wanted: Wanted): object[] {
     queue.open(next.position, message);
     const redelivered = (next.bits & REDELIVERED) !== 0;
     queue.counts.got(wanted.outcome === "ack", redelivered);
+    if (vhost.tracing) vhost.firehose.delivered(message, queue.name, redelivered, actorOf(call));
     shown.push({
       ...messageJson(message, wanted),
       redelivered,
@@ -255,7 +264,7 @@ export function getMessages(call: Call): Reply {
   const wanted = wantedOf(call);
   try {
     call.accessTo(vhost).check("read", "queue", name);
-    return ok(take(vhost.queues.get(name, NO_CONNECTION), wanted));
+    return ok(take(call, vhost, vhost.queues.get(name, NO_CONNECTION), wanted));
   } catch (error) {
     if (!(error instanceof AmqpError)) throw error;
     if (error.replyName === "NOT_FOUND") throw notFound(wireText(error));

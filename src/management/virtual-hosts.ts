@@ -5,6 +5,7 @@ import type { VirtualHost } from "../broker/vhost.ts";
 import { channelJson } from "./channels.ts";
 import { connectionJson } from "./connections.ts";
 import { nothingThere } from "./http-error.ts";
+import { flag, given } from "./input.ts";
 import { chosenColumns, listing, pagedListing } from "./listing.ts";
 import { permissionsWhere, topicPermissionsWhere } from "./permissions.ts";
 import { type Call, done, ok, put, type Reply, type Route } from "./route.ts";
@@ -25,7 +26,7 @@ function virtualHostJson({ context }: Call, vhost: VirtualHost): Record<string, 
       tags: tagList,
       ...(defaultQueueType !== undefined && { default_queue_type: defaultQueueType }),
     },
-    tracing: false,
+    tracing: vhost.tracing,
     cluster_state: { [NODE_NAME]: "running" },
     ...statistics.withRates(vhost, {
       ...statistics.lengthsOf(vhost),
@@ -40,12 +41,15 @@ function putVirtualHost(call: Call): Reply {
   const { virtualHosts, permissions } = call.host;
   const name = call.parameter("vhost");
   const isNew = virtualHosts.find(name) === undefined;
+  const tracing =
+    given(call.json, "tracing") === undefined ? undefined : flag(call.json, "tracing");
   if (isNew) {
     virtualHosts.add(name, virtualHostSpec(call.json));
     permissions.set(call.user.name, name, { configure: ".*", write: ".*", read: ".*" });
   } else {
     virtualHosts.change(name, virtualHostSpec(call.json));
   }
+  if (tracing !== undefined) virtualHosts.get(name).tracing = tracing;
   return put(isNew);
 }
 

@@ -143,6 +143,8 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
       messageCount: queue.readyCount,
     });
     channel.output.content(channel.number, message);
+    const { vhost } = channel;
+    if (vhost.tracing) vhost.firehose.delivered(message, queue.name, redelivered, channel);
     channel.connection.writer.grew();
     if (noAck) queue.settle(position);
     else

@@ -12,6 +12,7 @@ import type { MethodArguments, MethodName } from "../amqp/methods.ts";
 import type { Output } from "../amqp/output.ts";
 import type { Access } from "../broker/access.ts";
 import type { ChannelInfo, ClientChannel, ConsumerInfo } from "../broker/connections.ts";
+import type { Actor } from "../broker/firehose.ts";
 import { stripLineEnds } from "../broker/names.ts";
 import { createReplyQueue } from "../broker/reply-queue.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
@@ -24,7 +25,7 @@ import { settleAll } from "./settling.ts";
 import { Transaction } from "./transaction.ts";
 import { Unacked } from "./unacked.ts";
 
-export class Channel implements ClientChannel {
+export class Channel implements ClientChannel, Actor {
   readonly number: number;
   readonly connection: Connection;
   readonly vhost: VirtualHost;
@@ -62,6 +63,18 @@ export class Channel implements ClientChannel {
   /** What the user may do. */
   get access(): Access {
     return this.connection.access;
+  }
+
+  get connectionName(): string {
+    return this.connection.name;
+  }
+
+  get channelNumber(): number {
+    return this.number;
+  }
+
+  get userName(): string {
+    return this.connection.user.name;
   }
 
   info(): ChannelInfo {

@@ -72,6 +72,8 @@ export class ChannelConsumer implements Consumer, DeliverySource {
     this.queue.open(position, message);
     if (redelivered) showDeliveryCount(this.queue, position, message);
     channel.connection.output.deliver(this.#template, deliveryTag, redelivered, message);
+    const { vhost } = channel;
+    if (vhost.tracing) vhost.firehose.delivered(message, this.queue.name, redelivered, channel);
     if (this.noAck) {
       this.queue.settle(position);
     } else {

@@ -119,6 +119,7 @@ export class Publishing implements TurnTask {
     counts.published(queues.length, content.mandatory);
     publication.exchange.publishedIn++;
     publication.exchange.publishedOut += queues.length;
+    if (this.#vhost.tracing) this.#vhost.firehose.published(publication, queues, this.#channel);
     if (transaction === undefined) this.#hand(publication, queues, content.mandatory);
     else transaction.publish(publication, queues, content.mandatory);
   }

@@ -261,6 +261,7 @@ export const rows = {
     title: "Metrics for Prometheus",
     notChecked: "their names are those of RabbitMQ's plugin and dashboards",
   },
+  M2: { title: "The firehose: copies of what is published and delivered in a virtual host" },
   M6: {
     title: "The memory alarm",
     notChecked: "the watermark of a node is changed by its configuration and by rabbitmqctl",

@@ -1,9 +1,9 @@
-/** A message of the API's own, as if a client had published it. */
+/** A message of the broker's own, as if a client had published it. */
 
 import { type BasicProperties, writeHeader } from "../amqp/basic-properties.ts";
 import { ByteWriter } from "../amqp/byte-writer.ts";
-import { Publication } from "../broker/publication.ts";
 import type { Exchange } from "../exchange/exchange.ts";
+import { Publication } from "./publication.ts";
 
 /** Exchange and routing key, as basic.publish has them. */
 function routingBytes(exchange: string, routingKey: string): Buffer {
