@@ -73,7 +73,7 @@ export class Peer {
 
   /** Opens a connection; what an earlier one has seen stays to be taken. */
   async connect(): Promise<void> {
-    const { hostname, port, username, password } = this.#url;
+    const { hostname, port, username, password, pathname } = this.#url;
     const socket = tcpConnect({ host: hostname, port: Number(port), noDelay: true });
     this.#socket = socket;
     this.#received = Buffer.alloc(0);
@@ -100,7 +100,8 @@ export class Peer {
     this.send(0, "connection.start-ok", start);
     await this.#reply(0, "connection.tune");
     this.send(0, "connection.tune-ok", { channelMax: 100, frameMax: 131_072, heartbeat: 0 });
-    const open = { virtualHost: "/", reserved1: "", reserved2: false };
+    const virtualHost = decodeURIComponent(pathname.slice(1)) || "/";
+    const open = { virtualHost, reserved1: "", reserved2: false };
     await this.call(0, "connection.open", open, "connection.open-ok");
     this.#seen = new Map();
   }

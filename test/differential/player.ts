@@ -69,7 +69,11 @@ class Player {
   }
 
   take(): string[] {
-    return this.#peer.take().map((line) => line.replaceAll(this.#options.prefix, ""));
+    const { prefix, url } = this.#options;
+    const vhost = decodeURIComponent(new URL(url).pathname.slice(1)) || "/";
+    return this.#peer
+      .take()
+      .map((line) => line.replaceAll(prefix, "").replaceAll(`vhost '${vhost}'`, "vhost '/'"));
   }
 
   async step(operation: Operation, body: string): Promise<void> {
