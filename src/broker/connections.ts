@@ -142,6 +142,12 @@ export class Connections {
     return this.#all;
   }
 
+  /** The connection that somebody holds as an object, while it is open. */
+  find(connection: object): ClientConnection | undefined {
+    const known = connection as ClientConnection;
+    return this.#all.has(known) ? known : undefined;
+  }
+
   /** What is known of each open connection, the oldest first. */
   list(): ConnectionInfo[] {
     return [...this.#all].map((connection) => connection.info());

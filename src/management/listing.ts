@@ -116,7 +116,10 @@ function invalidPage(page: number, size: number | undefined): HttpError {
   });
 }
 
-function onePage(rows: Row[], total: number, query: Query, page: number): object {
+/** Makes the whole row of a sketch, which has its name and whatever else is cheap. */
+export type Expand = (sketch: Row) => Row;
+
+function onePage(rows: Row[], total: number, query: Query, page: number): Row & { items: Row[] } {
   const givenSize = pageNumber(query, "page_size");
   const size = givenSize ?? PAGE_SIZE_DEFAULT;
   if (!(page >= 1) || !(size >= 1 && size <= PAGE_SIZE_MAX)) throw invalidPage(page, givenSize);
@@ -131,7 +134,7 @@ function onePage(rows: Row[], total: number, query: Query, page: number): object
   return {
     filtered_count: rows.length,
     item_count: items.length,
-    items: items.map((row) => chosenColumns(row, query)),
+    items,
     page,
     page_count: pageCount,
     page_size: size,
@@ -139,15 +142,41 @@ function onePage(rows: Row[], total: number, query: Query, page: number): object
   };
 }
 
+function identity(row: Row): Row {
+  return row;
+}
+
+/** Whether the query wants a member of a row. */
+export function wantsColumn(query: Query, name: string): boolean {
+  const columns = query.get("columns");
+  if (columns === undefined || columns === "") return true;
+  return columns.split(",").some((column) => column === name || column.startsWith(`${name}.`));
+}
+
+/** Whether the rows can be put in order before they are whole. */
+function ordersBySketch(sketches: readonly Row[], query: Query): boolean {
+  const column = query.get("sort");
+  if (column === undefined || column === "") return true;
+  return sketches[0] !== undefined && Object.hasOwn(sketches[0], column.split(".")[0]!);
+}
+
 /** All of the rows as the query wants them. */
 export function listing(rows: Iterable<Row>, query: Query): object {
   return sorted([...rows], query).map((row) => chosenColumns(row, query));
 }
 
-/** The same, and if the query asks for a page, that page of those with the name. Throws an `HttpError` for what is none. */
-export function pagedListing(rows: Iterable<Row>, query: Query): object {
+/**
+ * The same, and if the query asks for a page, that page of those with the name. With `expand` the rows are sketches, and as few
+ * as possible are made whole. Throws an `HttpError` for a page that is none.
+ */
+export function pagedListing(rows: Iterable<Row>, query: Query, expand: Expand = identity): object {
   const page = pageNumber(query, "page");
-  if (page === undefined) return listing(rows, query);
-  const all = [...rows];
-  return onePage(sorted(all.filter(nameFilter(query)), query), all.length, query, page);
+  const given = [...rows];
+  const isLate = ordersBySketch(given, query);
+  const filtered = page === undefined ? given : given.filter(nameFilter(query));
+  const ordered = sorted(isLate ? filtered : filtered.map(expand), query);
+  const whole = (row: Row): Row => chosenColumns(isLate ? expand(row) : row, query);
+  if (page === undefined) return ordered.map(whole);
+  const { items, ...about } = onePage(ordered, given.length, query, page);
+  return { ...about, items: items.map(whole) };
 }

@@ -1,6 +1,5 @@
 /** Queues: what is known of them, declaring, deleting and emptying them. */
 
-import type { ClientConnection } from "../broker/connections.ts";
 import { NODE_NAME } from "../broker/host.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
 import type { Queue } from "../queue/queue.ts";
@@ -11,7 +10,7 @@ import type { ManagementContext } from "./context.ts";
 import { badRequest, notFound, nothingThere } from "./http-error.ts";
 import { flag, given, object, requiredText } from "./input.ts";
 import { tableFromJson, tableToJson } from "./json-table.ts";
-import { chosenColumns, listing, pagedListing, type Query } from "./listing.ts";
+import { chosenColumns, listing, pagedListing, type Query, wantsColumn } from "./listing.ts";
 import { getMessages } from "./messages.ts";
 import { type Call, done, ok, put, type Reply, type Route } from "./route.ts";
 import { queueCounts, queueLengths } from "./statistics.ts";
@@ -27,9 +26,26 @@ interface Unacked {
 
 const NO_UNACKED: Readonly<Unacked> = { bodyBytes: 0, persistentCount: 0, persistentBytes: 0 };
 
-/** For all queues at once: it looks at every delivery that is outstanding. */
-function unackedByQueue({ host }: ManagementContext): Map<Queue, Unacked> {
+/** How fast they change. */
+interface Lengths {
+  readonly messages_details?: object;
+  readonly messages_ready_details?: object;
+  readonly messages_unacknowledged_details?: object;
+}
+
+/** What of queues only their consumers know, gathered for all of them at once. */
+interface Clients {
+  readonly unacked: ReadonlyMap<Queue, Readonly<Unacked>>;
+  /** Of queues with a single active consumer: its tag. */
+  readonly activeTags: ReadonlyMap<Queue, string>;
+}
+
+const NO_CLIENTS: Clients = { unacked: new Map(), activeTags: new Map() };
+
+/** Looks at every consumer, and at every delivery that is outstanding. */
+function clientsOfQueues({ host }: ManagementContext): Clients {
   const unacked = new Map<Queue, Unacked>();
+  const activeTags = new Map<Queue, string>();
   const look = (queue: Queue, bits: number): void => {
     const of = unacked.get(queue) ?? { ...NO_UNACKED };
     unacked.set(queue, of);
@@ -39,9 +55,14 @@ function unackedByQueue({ host }: ManagementContext): Map<Queue, Unacked> {
     of.persistentCount++;
     of.persistentBytes += bytes;
   };
-  for (const connection of host.connections.all())
-    for (const channel of connection.channels()) channel.forEachUnacked(look);
-  return unacked;
+  for (const connection of host.connections.all()) {
+    for (const channel of connection.channels()) {
+      channel.forEachUnacked(look);
+      for (const { queue, active, consumerTag } of channel.consumersInfo())
+        if (active && queue.settings.singleActiveConsumer) activeTags.set(queue, consumerTag);
+    }
+  }
+  return { unacked, activeTags };
 }
 
 /** What a queue is, without what happens to it. */
@@ -63,35 +84,12 @@ function queueSpec(vhost: VirtualHost, queue: Queue): Row {
 const ENTRY_BYTES = 12;
 const QUEUE_BYTES = 4000;
 
-function sizes(queue: Queue, unacked: Readonly<Unacked>): Row {
-  const { count, bodyBytes } = queue.readyPersistent;
-  const messages = queue.readyCount + queue.unackedCount;
-  const messageBytes = queue.readyBytes + unacked.bodyBytes;
-  return {
-    memory: QUEUE_BYTES + ENTRY_BYTES * messages,
-    message_bytes: messageBytes,
-    message_bytes_ready: queue.readyBytes,
-    message_bytes_unacknowledged: unacked.bodyBytes,
-    message_bytes_persistent: bodyBytes + unacked.persistentBytes,
-    message_bytes_ram: messageBytes,
-    message_bytes_paged_out: 0,
-    messages_persistent: count + unacked.persistentCount,
-    messages_ram: messages,
-    messages_ready_ram: queue.readyCount,
-    messages_unacknowledged_ram: queue.unackedCount,
-    messages_paged_out: 0,
-  };
-}
-
-/** The connection whose alone it is, as an object. */
-function owner(context: ManagementContext, queue: Queue): Row {
-  const connections: Iterable<ClientConnection> = context.host.connections.all();
-  for (const connection of connections) {
-    if (connection !== queue.exclusiveOwner) continue;
-    const { name, peerHost, peerPort } = connection.info();
-    return { owner_pid_details: { name, peer_host: peerHost, peer_port: peerPort } };
-  }
-  return {};
+/** The connection whose alone it is. */
+function owner({ host }: ManagementContext, { exclusiveOwner }: Queue): Row | undefined {
+  const connection = exclusiveOwner && host.connections.find(exclusiveOwner);
+  if (connection === undefined) return undefined;
+  const { name, peerHost, peerPort } = connection.info();
+  return { name, peer_host: peerHost, peer_port: peerPort };
 }
 
 /** `2026-11-27T15:12:14.276+00:00` */
@@ -99,50 +97,66 @@ export function isoTime(ms: number): string {
   return new Date(ms).toISOString().replace("Z", "+00:00");
 }
 
-/** Lengths are as they are now, not as they were some seconds ago. */
-function queueJson(
-  context: ManagementContext,
-  vhost: VirtualHost,
-  queue: Queue,
-  unacked: Map<Queue, Unacked>,
-): Row {
+/**
+ * Lengths are as they are now, not as they were some seconds ago. What is undefined is not shown. It is one literal, because
+ * there can be thousands of these: put together from parts it takes ten times as long.
+ */
+function queueJson(call: Call, vhost: VirtualHost, queue: Queue, clients: Clients): Row {
+  const { context, query } = call;
   const { statistics } = context;
+  const lengths = statistics.withRates(queue, queueLengths(queue)) as Lengths;
+  const unacked = clients.unacked.get(queue) ?? NO_UNACKED;
+  const persistent = queue.readyPersistent;
+  const messages = queue.readyCount + queue.unackedCount;
+  const messageBytes = queue.readyBytes + unacked.bodyBytes;
+  const capacity = queue.consumerCount > 0 ? 1 : 0;
+  const policy = vhost.effectivePolicy("queue", queue.name);
   const idleSinceMs = statistics.idleSinceMs(queue);
   return {
-    ...queueSpec(vhost, queue),
-    ...statistics.withRates(queue, queueLengths(queue)),
-    message_stats: statistics.withRates(queue, queueCounts(queue)),
-    ...sizes(queue, unacked.get(queue) ?? NO_UNACKED),
-    ...(idleSinceMs !== undefined && { idle_since: isoTime(idleSinceMs) }),
+    name: queue.name,
+    vhost: vhost.name,
+    type: queue.settings.type,
+    durable: queue.durable,
+    auto_delete: queue.autoDelete,
+    exclusive: queue.exclusiveOwner !== undefined,
+    arguments: tableToJson(queue.arguments),
+    node: NODE_NAME,
+    state: "running",
+    messages,
+    messages_details: lengths.messages_details,
+    messages_ready: queue.readyCount,
+    messages_ready_details: lengths.messages_ready_details,
+    messages_unacknowledged: queue.unackedCount,
+    messages_unacknowledged_details: lengths.messages_unacknowledged_details,
+    message_stats: wantsColumn(query, "message_stats")
+      ? statistics.withRates(queue, queueCounts(queue))
+      : undefined,
     consumers: queue.consumerCount,
-    consumer_capacity: queue.consumerCount > 0 ? 1 : 0,
-    consumer_utilisation: queue.consumerCount > 0 ? 1 : 0,
+    consumer_capacity: capacity,
+    consumer_utilisation: capacity,
     exclusive_consumer_tag: null,
-    single_active_consumer_tag: activeConsumerTag(context, queue),
-    ...policiesOf(vhost, queue),
+    single_active_consumer_tag: clients.activeTags.get(queue) ?? null,
+    memory: QUEUE_BYTES + ENTRY_BYTES * messages,
+    message_bytes: messageBytes,
+    message_bytes_ready: queue.readyBytes,
+    message_bytes_unacknowledged: unacked.bodyBytes,
+    message_bytes_persistent: persistent.bodyBytes + unacked.persistentBytes,
+    message_bytes_ram: messageBytes,
+    message_bytes_paged_out: 0,
+    messages_persistent: persistent.count + unacked.persistentCount,
+    messages_ram: messages,
+    messages_ready_ram: queue.readyCount,
+    messages_unacknowledged_ram: queue.unackedCount,
+    messages_paged_out: 0,
+    policy: policy?.policy ?? null,
+    operator_policy: policy?.operatorPolicy ?? null,
+    effective_policy_definition: policy?.definition ?? {},
     head_message_timestamp: null,
     recoverable_slaves: null,
     storage_version: 2,
-    ...(queue.exclusiveOwner !== undefined && owner(context, queue)),
+    idle_since: idleSinceMs === undefined ? undefined : isoTime(idleSinceMs),
+    owner_pid_details: owner(context, queue),
   };
-}
-
-function policiesOf(vhost: VirtualHost, { name }: Queue): Row {
-  const effective = vhost.effectivePolicy("queue", name);
-  return {
-    policy: effective?.policy ?? null,
-    operator_policy: effective?.operatorPolicy ?? null,
-    effective_policy_definition: effective?.definition ?? {},
-  };
-}
-
-function activeConsumerTag(context: ManagementContext, queue: Queue): string | null {
-  if (!queue.settings.singleActiveConsumer) return null;
-  for (const connection of context.host.connections.all())
-    for (const channel of connection.channels())
-      for (const consumer of channel.consumersInfo())
-        if (consumer.queue === queue && consumer.active) return consumer.consumerTag;
-  return null;
 }
 
 /** Without statistics there are the lengths alone, or not even these. */
@@ -154,14 +168,18 @@ function shortJson(vhost: VirtualHost, queue: Queue, query: Query): Row {
 
 function listQueues(call: Call): Reply {
   const { context, query } = call;
-  const short = query.get("disable_stats") === "true";
-  const unacked = short ? new Map<Queue, Unacked>() : unackedByQueue(context);
-  const rows: Row[] = [];
+  const isShort = query.get("disable_stats") === "true";
+  const clients = isShort ? NO_CLIENTS : clientsOfQueues(context);
+  const sources = new Map<Row, readonly [VirtualHost, Queue]>();
   for (const vhost of call.visibleVirtualHosts()) {
     for (const queue of vhost.queues.all())
-      rows.push(short ? shortJson(vhost, queue, query) : queueJson(context, vhost, queue, unacked));
+      sources.set({ name: queue.name, vhost: vhost.name }, [vhost, queue]);
   }
-  return ok(pagedListing(rows, query));
+  const expand = (sketch: Row): Row => {
+    const [vhost, queue] = sources.get(sketch)!;
+    return isShort ? shortJson(vhost, queue, query) : queueJson(call, vhost, queue, clients);
+  };
+  return ok(pagedListing(sources.keys(), query, expand));
 }
 
 export function queueOf(call: Call): Queue {
@@ -181,7 +199,7 @@ function getQueue(call: Call): Reply {
     }
   }
   const more = { consumer_details: consumers, incoming: [], deliveries: [] };
-  const all = { ...queueJson(context, vhost, queue, unackedByQueue(context)), ...more };
+  const all = { ...queueJson(call, vhost, queue, clientsOfQueues(context)), ...more };
   return ok(chosenColumns(all, query));
 }
 
