@@ -125,6 +125,12 @@ export class Channel implements ClientChannel, Actor {
     if (this.content.state !== EXPECT_METHOD) throw unexpectedFrameFor(this.content.state);
   }
 
+  /** Throws CHANNEL_ERROR while a commit is under way: closing the channel is all that may come then. */
+  checkNotCommitting(): void {
+    if (this.transaction?.isCommitting !== true) return;
+    throw new AmqpError("CHANNEL_ERROR", "unexpected command while processing 'tx.commit'");
+  }
+
   /** A content header frame's payload (borrowed). */
   onHeader(buffer: Buffer, start: number, end: number): void {
     if (this.content.addHeader(buffer, start, end)) this.#publish();
@@ -136,6 +142,7 @@ export class Channel implements ClientChannel, Actor {
   }
 
   #publish(): void {
+    if (this.transaction !== undefined) this.checkNotCommitting();
     this.publishing.publish(this.content);
     this.content.release();
   }

@@ -230,7 +230,11 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
       channel.content.begin(buffer, start, end);
       const { alarm } = this.host;
       if (alarm.isSet) alarm.block(this);
-    } else if (key === ACK && end - start === 13) {
+      return;
+    }
+    // A publication is looked at when it is whole.
+    if (channel.transaction !== undefined && key !== CHANNEL_CLOSE) channel.checkNotCommitting();
+    if (key === ACK && end - start === 13) {
       const deliveryTag = buffer.readUInt32BE(start + 4) * 2 ** 32 + buffer.readUInt32BE(start + 8);
       settle(channel, deliveryTag, (buffer[start + 12]! & 1) !== 0, "ack");
     } else if (key === CHANNEL_OPEN) {

@@ -68,7 +68,11 @@ const channelHandlers: HandlersOf<
     // It is not said before it is true.
     const { writer } = channel.connection;
     writer.hold();
-    channel.vhost.store.afterFlush({ onFlushed: () => writer.letGo() }, true);
+    const onFlushed = (): void => {
+      transaction.isCommitting = false;
+      writer.letGo();
+    };
+    channel.vhost.store.afterFlush({ onFlushed }, true);
   },
   "tx.rollback": (channel) => {
     if (channel.transaction === undefined) throw notTransactional();

@@ -25,6 +25,8 @@ interface PendingSettlement {
 
 export class Transaction {
   readonly #channel: Channel;
+  /** Whether a queue has been handed a message that nobody has heard of yet to be committed: no command may come now [RabbitMQ]. */
+  isCommitting = false;
   #publishes: PendingPublish[] = [];
   #settlements: PendingSettlement[] = [];
 
@@ -66,6 +68,7 @@ export class Transaction {
       const receivers = this.#receivers(publication, targets);
       if (receivers.length === 0 && mandatory)
         this.#channel.publishing.returnUnroutable(publication);
+      if (receivers.length > 0) this.isCommitting = true;
       if (!this.#channel.vhost.enqueue(publication, receivers)) accepted = false;
     }
     for (const { deliveries, outcome } of settlements)

@@ -159,3 +159,32 @@ test("N21 a publisher that goes while it is blocked is no trouble when there is 
     bodies.push(message.content.toString());
   expect(bodies.at(-1)).toBe("2");
 });
+
+test("P17 what is sent on a blocked connection is not read, but left to the system's buffers and to the client", async () => {
+  const { broker, fill } = await startOnSmallDisk();
+  const { connection, channel } = await client(broker);
+  const { channel: watcher } = await client(broker);
+  await channel.assertQueue("q");
+  const [name] = broker.connections.list().map((each) => each.name);
+  const receivedBytes = () =>
+    broker.connections.list().find((each) => each.name === name)!.receivedBytes;
+  fill(true);
+  const blocked = once(connection, "blocked");
+  channel.sendToQueue("q", Buffer.from("first"));
+  await blocked;
+  const before = receivedBytes();
+  const [count, body] = [40, Buffer.alloc(1_000_000)];
+  for (let at = 0; at < count; at++) channel.sendToQueue("q", body);
+  const { stream } = connection.connection as unknown as { stream: Socket };
+  // The other connection has been served many times since the system took what it takes.
+  for (let round = 0; round < 100; round++) await watcher.checkQueue("q");
+  // A chunk may have been under way when reading stopped.
+  expect(receivedBytes() - before).toBeLessThanOrEqual(65_536);
+  expect(stream.writableLength).toBeGreaterThan(0);
+  expect(await watcher.checkQueue("q")).toMatchObject({ messageCount: 0 });
+
+  fill(false);
+  await channel.waitForConfirms();
+  expect(await watcher.checkQueue("q")).toMatchObject({ messageCount: count + 1 });
+  expect(receivedBytes() - before).toBeGreaterThan(count * body.length);
+});

@@ -117,6 +117,7 @@ export const rows = {
   H4: { title: "The queue declared last, where a name is empty" },
   H5: { title: "nowait: no answer, and errors all the same" },
   H6: { title: "Transactions" },
+  H7: { title: "Commands during a commit" },
   H8: { title: "Errors of a publication come later than their cause" },
 
   X1: { title: "The exchanges that are there from the start" },
@@ -206,6 +207,10 @@ export const rows = {
   P13: {
     title: "Direct reply-to",
     differs: "a mandatory reply that arrives is returned as well by 3.10",
+  },
+  P17: {
+    title: "Publishing on a blocked connection",
+    notChecked: "an alarm would block whoever else uses the node",
   },
   P19: { title: "De-duplication", notChecked: "RabbitMQ has none" },
 

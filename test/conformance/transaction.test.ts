@@ -8,6 +8,7 @@ import {
   bits,
   headerFrame,
   longstr,
+  methodFrame,
   publishFrame,
   RawClient,
   shortstr,
@@ -306,4 +307,42 @@ test("H6 in a transaction of many messages all arrive, in order", async () => {
     ids.push(Number(header?.payload.subarray(15).toString()));
   }
   expect(ids).toEqual(bodies);
+});
+
+test.each<[string, number, number, Buffer[]]>([
+  ["basic.qos", 60, 10, [methodFrame(1, 60, 10, u32(0), u16(1), bits())]],
+  ["a second tx.commit", 90, 20, [methodFrame(1, 90, 20)]],
+  ["basic.ack", 60, 80, [methodFrame(1, 60, 80, u64(1n), bits())]],
+  ["basic.publish", 60, 40, [publishFrame(1, "", "q"), headerFrame(1, 0)]],
+])("H7 %s that comes during a commit ends the connection", async (_, classId, methodId, frames) => {
+  const durable = unique("durable");
+  const { raw } = await transactional();
+  await raw.rpc(1, 50, 10, [u16(0), shortstr(durable), bits(false, true), table()]);
+  publish(raw, durable);
+  // Both before anybody can have been told that it is committed.
+  raw.send(Buffer.concat([methodFrame(1, 90, 20), ...frames]));
+  expect(await raw.expectClose()).toEqual({
+    code: 504,
+    text: "CHANNEL_ERROR - unexpected command while processing 'tx.commit'",
+    classId,
+    methodId,
+  });
+  // What was committed is.
+  await untilReady(durable, 1);
+});
+
+test("H7 a channel may be closed during a commit, and commands follow at once when no queue has to take anything", async () => {
+  const { raw, queue } = await transactional();
+  publish(raw, unique("nobody"));
+  const qos = methodFrame(1, 60, 10, u32(0), u16(1), bits());
+  raw.send(Buffer.concat([methodFrame(1, 90, 20), qos]));
+  await raw.expectMethod(1, 90, 21);
+  await raw.expectMethod(1, 60, 11);
+  publish(raw, queue);
+  const close = methodFrame(1, 20, 40, u16(200), shortstr(""), u16(0), u16(0));
+  raw.send(Buffer.concat([methodFrame(1, 90, 20), close]));
+  // Whether the commit is answered before depends on how long it takes.
+  let answer = await raw.readMethod(1);
+  if (answer?.classId === 90) answer = await raw.readMethod(1);
+  expect([answer?.classId, answer?.methodId]).toEqual([20, 41]);
 });
