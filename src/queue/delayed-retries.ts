@@ -5,11 +5,12 @@
  */
 
 import type { Clock, Timer } from "../clock.ts";
+import { NumberTable } from "../store/number-table.ts";
 import { DueHeap } from "./due-heap.ts";
 
 export class DelayedRetries {
   readonly #heap = new DueHeap();
-  readonly #bits = new Map<number, number>();
+  readonly #bits = new NumberTable();
   readonly #clock: Clock;
   readonly #onDue: () => void;
   #timer: Timer | undefined;

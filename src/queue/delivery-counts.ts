@@ -5,8 +5,10 @@
  * nothing here.
  */
 
+import { NumberTable } from "../store/number-table.ts";
+
 export class DeliveryCounts {
-  readonly #counts = new Map<number, number>();
+  readonly #counts = new NumberTable();
 
   /** 0 for a message that has never come back. */
   of(position: number): number {
@@ -26,6 +28,6 @@ export class DeliveryCounts {
 
   /** The message has left the queue. */
   forget(position: number): void {
-    if (this.#counts.size > 0) this.#counts.delete(position);
+    this.#counts.delete(position);
   }
 }

@@ -11,7 +11,9 @@ import type { Disk } from "./disk.ts";
 import { Journal, type JournalOptions } from "./journal.ts";
 import { JournalSegment, type SegmentHome, segmentHome } from "./journal-segment.ts";
 import { MemoryBudget } from "./memory-budget.ts";
-import type { MessageTable } from "./segment.ts";
+import { Moves } from "./moves.ts";
+import { Redeliveries } from "./redeliveries.ts";
+import { MANY_HOLDERS, type MessageTable } from "./segment.ts";
 import { ordinalOf, parseSegmentName, segmentNumber } from "./segment-format.ts";
 import {
   decodeIndex,
@@ -59,8 +61,6 @@ export interface JournalReport {
 interface Recovered {
   readonly segment: JournalSegment;
   readonly index: SegmentIndex;
-  /** Positions by which holders know messages that have moved here, by ordinal. */
-  readonly known: ReadonlyMap<number, number>;
 }
 
 /** Reads the index of a segment; undefined when there is none that is valid. */
@@ -89,7 +89,10 @@ function tableOf({ count, offsets, sizes, several, queues }: SegmentIndex): Mess
   else
     for (let ordinal = 0; ordinal < count; ordinal++)
       holders[ordinal] = queues[ordinal]! > 0 ? 1 : 0;
-  for (const [ordinal, { length }] of several) many.set(ordinal, length);
+  several.forEach((ordinal, length) => {
+    if (length < MANY_HOLDERS) holders[ordinal] = length;
+    else many.set(ordinal, length);
+  });
   return { count, offsets, sizes, holders, many };
 }
 
@@ -98,16 +101,15 @@ class Reader {
   readonly #syncs: boolean;
   readonly #blocks: BlockReader;
   readonly #recovered: Recovered[] = [];
-  readonly #byNumber = new Map<number, JournalSegment>();
-  /** Of messages that have moved: where they are, by the position that they are known by. */
-  readonly moves = new Map<number, number>();
+  readonly #byNumber = new Map<number, Recovered>();
+  readonly moves: Moves;
   readonly deliveredUpTo = new Map<number, number>();
-  /** How often messages have been delivered that have been so more than once, by queue and position. */
-  readonly redelivered = new Map<number, Map<number, number>>();
+  readonly redeliveries = new Redeliveries();
 
   /** `mends`: whether what a crash has left is made good; `syncs`: whether what is read is made safe. */
   constructor(home: SegmentHome, { mends, syncs }: { mends: boolean; syncs: boolean }) {
     this.#syncs = syncs;
+    this.moves = new Moves(home.budget);
     this.#all = home.disk
       .list()
       .map(parseSegmentName)
@@ -153,7 +155,7 @@ class Reader {
       report(done + 1, this.#all.length);
     }
     for (const { segment, index } of blocks.finish()) this.#apply(segment, index);
-    this.#dropSettledRedeliveries();
+    this.#forgetSettled();
   }
 
   #readBlocks(segment: JournalSegment): void {
@@ -165,54 +167,46 @@ class Reader {
 
   #apply(segment: JournalSegment, index: SegmentIndex): void {
     segment.adoptTable(tableOf(index));
-    this.#byNumber.set(segment.number, segment);
-    const known = new Map<number, number>();
+    const recovered = { segment, index };
+    this.#byNumber.set(segment.number, recovered);
     const { moved, settled, delivered } = index;
     for (const [at, ordinal] of moved.ordinals.entries()) {
       const position = moved.known[at]!;
-      known.set(ordinal, position);
       // It is no longer where it was.
-      const before = this.moves.get(position) ?? position;
-      this.#byNumber.get(segmentNumber(before))?.discard(ordinalOf(before));
-      this.moves.set(position, segment.start + ordinal);
+      const before = this.moves.current(position);
+      this.#byNumber.get(segmentNumber(before))?.segment.discard(ordinalOf(before));
+      this.moves.move(position, segment.start + ordinal);
     }
-    this.#recovered.push({ segment, index, known });
+    this.#recovered.push(recovered);
     for (const [at, queueId] of settled.queues.entries())
       this.#settled(queueId, settled.firsts[at]!, settled.counts[at]!);
     for (const [at, queueId] of delivered.queues.entries()) {
       const position = delivered.positions[at]!;
       const deliveries = delivered.deliveries[at]!;
-      if (deliveries > 0) this.#redelivered(queueId, position, deliveries);
+      if (deliveries > 0) this.redeliveries.adopt(queueId, position, deliveries);
       else if (position > (this.deliveredUpTo.get(queueId) ?? 0))
         this.deliveredUpTo.set(queueId, position);
     }
   }
 
-  #redelivered(queueId: number, position: number, deliveries: number): void {
-    const ofQueue = this.redelivered.get(queueId);
-    if (ofQueue === undefined) this.redelivered.set(queueId, new Map([[position, deliveries]]));
-    else ofQueue.set(position, deliveries);
+  /** Whether somebody holds the message that is known by a position; or that queue, when one is named. */
+  #isHeld(known: number, queueId?: number): boolean {
+    const now = this.moves.current(known);
+    const segment = this.#byNumber.get(segmentNumber(now))?.segment;
+    const ordinal = ordinalOf(now);
+    if (segment === undefined || ordinal >= segment.count) return false;
+    if (queueId !== undefined && segment.isDoneWith(ordinal, queueId)) return false;
+    return segment.holders(ordinal) > 0;
   }
 
-  #dropSettledRedeliveries(): void {
-    for (const [queueId, ofQueue] of this.redelivered) {
-      for (const position of ofQueue.keys()) {
-        const now = this.moves.get(position) ?? position;
-        const segment = this.#byNumber.get(segmentNumber(now));
-        const ordinal = ordinalOf(now);
-        const isHeld =
-          segment !== undefined &&
-          ordinal < segment.count &&
-          segment.holders(ordinal) > 0 &&
-          !segment.isDoneWith(ordinal, queueId);
-        if (!isHeld) ofQueue.delete(position);
-      }
-      if (ofQueue.size === 0) this.redelivered.delete(queueId);
-    }
+  /** What nobody holds need not be known any more. */
+  #forgetSettled(): void {
+    for (const known of this.moves.known()) if (!this.#isHeld(known)) this.moves.forget(known);
+    this.redeliveries.keepHeld((queueId, position) => this.#isHeld(position, queueId));
   }
 
   #settled(queueId: number, first: number, count: number): void {
-    const segment = this.#byNumber.get(segmentNumber(first));
+    const segment = this.#byNumber.get(segmentNumber(first))?.segment;
     if (segment === undefined) return;
     const ordinal = ordinalOf(first);
     const end = Math.min(segment.count, ordinal + count);
@@ -221,37 +215,87 @@ class Reader {
     }
   }
 
-  /** Hands over what is left, for each queue in the order in which the queue took it. */
+  /** Hands over what is left, for each queue in the order in which the queue took it: that of the positions it is known by. */
   forEachRun(receive: ReceiveRun): void {
-    if (this.moves.size === 0) {
-      for (const recovered of this.#recovered) this.#forEachRunOf(recovered, receive);
-      return;
-    }
-    // What has moved stands at the end of the log, but not of its queue.
-    const runs: RecoveredRun[] = [];
+    const moved = this.#movedInOrder();
+    let next = 0;
+    const handMovedBefore = (position: number): void => {
+      while (next < moved.length && moved[next]! < position)
+        next = this.#handMoved(moved, next, receive);
+    };
     for (const recovered of this.#recovered)
-      this.#forEachRunOf(recovered, (run) => void runs.push(run));
-    for (const run of runs.sort((a, b) => a.position - b.position)) receive(run);
+      this.#forEachRunOf(recovered, receive, handMovedBefore);
+    handMovedBefore(Number.POSITIVE_INFINITY);
   }
 
-  #forEachRunOf(recovered: Recovered, receive: ReceiveRun): void {
-    const { segment, index, known } = recovered;
+  /** By which positions messages are known that have moved. */
+  #movedInOrder(): Float64Array {
+    return this.moves.known().sort();
+  }
+
+  /** Hands over a message that has moved, and those that stood behind it and still do; returns what comes next. */
+  #handMoved(moved: Float64Array, at: number, receive: ReceiveRun): number {
+    const position = moved[at]!;
+    const { index, segment } = this.#byNumber.get(segmentNumber(this.moves.current(position)))!;
+    const first = this.moves.current(position) - segment.start;
+    let end = at + 1;
+    while (
+      moved[end] === position + end - at &&
+      this.moves.current(moved[end]!) === segment.start + first + end - at &&
+      isAlike(index, first + end - at - 1)
+    )
+      end++;
+    this.#handFrom({ segment, index }, first, { position, count: end - at }, receive);
+    return end;
+  }
+
+  #forEachRunOf(
+    recovered: Recovered,
+    receive: ReceiveRun,
+    handMovedBefore: (position: number) => void,
+  ): void {
+    const { segment, index } = recovered;
+    const { ordinals: moved } = index.moved;
+    let nextMoved = 0;
     for (let ordinal = 0; ordinal < segment.count; ) {
       const first = ordinal++;
-      if (segment.holders(first) === 0) continue;
-      const label = labelOf(index, first);
-      const position = known.get(first) ?? segment.start + first;
-      const only = onlyQueueOf(index, first);
-      if (only === 0) {
-        for (const queueId of index.several.get(first) ?? []) {
-          const isDone = segment.isDoneWith(first, queueId);
-          if (!isDone) this.#hand({ queueId, position, count: 1, label }, receive);
-        }
-        continue;
+      // It has its turn by another position.
+      if (first === moved[nextMoved]) nextMoved++;
+      else if (segment.holders(first) > 0) {
+        const end = moved[nextMoved] ?? segment.count;
+        while (ordinal < end && segment.holders(ordinal) > 0 && isAlike(index, ordinal - 1))
+          ordinal++;
+        const position = segment.start + first;
+        handMovedBefore(position);
+        this.#handFrom(recovered, first, { position, count: ordinal - first }, receive);
       }
-      // What has moved is known by positions of its own.
-      if (known.size === 0) ordinal = endOfRun(segment, index, first);
-      this.#hand({ queueId: only, position, count: ordinal - first, label }, receive);
+    }
+  }
+
+  /** Hands over messages that are alike, from the ordinal `first` on. */
+  #handFrom(
+    { segment, index }: Recovered,
+    first: number,
+    run: { readonly position: number; readonly count: number },
+    receive: ReceiveRun,
+  ): void {
+    const label = labelOf(index, first);
+    const only = onlyQueueOf(index, first);
+    if (only > 0) {
+      this.#hand({ queueId: only, ...run, label }, receive);
+      return;
+    }
+    for (const queueId of index.several.of(first)) {
+      let from = 0;
+      for (let at = 0; at < run.count; at++) {
+        if (!segment.isDoneWith(first + at, queueId)) continue;
+        const position = run.position + from;
+        if (from < at) this.#hand({ queueId, position, count: at - from, label }, receive);
+        from = at + 1;
+      }
+      const position = run.position + from;
+      if (from < run.count)
+        this.#hand({ queueId, position, count: run.count - from, label }, receive);
     }
   }
 
@@ -261,7 +305,7 @@ class Reader {
     const end = position + run.count;
     const upTo = this.deliveredUpTo.get(queueId) ?? 0;
     const delivered = Math.min(end, Math.max(position, upTo + 1));
-    const redelivered = this.redelivered.get(queueId);
+    const redelivered = this.redeliveries.ofQueue(queueId);
     let from = position;
     if (redelivered !== undefined) {
       for (let at = position; at < end; at++) {
@@ -289,19 +333,13 @@ function handPart(
   if (position < end) receive({ queueId, position, count: end - position, label, deliveries });
 }
 
-/** The first ordinal from `first` on whose message is not like that one: held, by the same queue, with the same label. */
-function endOfRun(segment: JournalSegment, index: SegmentIndex, first: number): number {
-  const label = labelOf(index, first);
-  const queueId = onlyQueueOf(index, first);
-  let end = first + 1;
-  while (
-    end < segment.count &&
-    segment.holders(end) > 0 &&
-    labelOf(index, end) === label &&
-    onlyQueueOf(index, end) === queueId
-  )
-    end++;
-  return end;
+/** Whether the same queues took a message and the one behind it, with the same label. */
+function isAlike(index: SegmentIndex, ordinal: number): boolean {
+  const next = ordinal + 1;
+  const only = onlyQueueOf(index, ordinal);
+  if (only !== onlyQueueOf(index, next) || labelOf(index, ordinal) !== labelOf(index, next))
+    return false;
+  return only > 0 || index.several.isSame(ordinal, next);
 }
 
 /** Reads what there is and returns a journal that goes on behind it. */
@@ -311,12 +349,12 @@ export function recoverJournal(options: JournalOptions, report?: ReportProgress)
   const home = segmentHome(options);
   const reader = new Reader(home, { mends: true, syncs: options.sync === "always" });
   reader.readAll(true, report);
-  const { lastNumber, lastBlock } = reader;
-  const journal = new Journal(options, { home, lastNumber, lastBlock });
+  const { lastNumber, lastBlock, moves, redeliveries } = reader;
+  const beginning = { home, lastNumber, lastBlock, moves, redeliveries };
+  const journal = new Journal(options, beginning);
   for (const segment of reader.segments) journal.adopt(segment);
   journal.reopenTail();
-  for (const [known, now] of reader.moves) journal.adoptMove(known, now);
-  journal.adoptDelivered(reader.deliveredUpTo, reader.redelivered);
+  journal.adoptDelivered(reader.deliveredUpTo);
   return {
     journal,
     forEachRun: (receive) => reader.forEachRun(receive),

@@ -7,15 +7,15 @@
 import { assert } from "../assert.ts";
 import type { DamagedRange, JournalSegment } from "./journal-segment.ts";
 import type { Place } from "./message-store.ts";
-import { Moves } from "./moves.ts";
+import type { Moves } from "./moves.ts";
 import { messageStart, segmentNumber } from "./segment-format.ts";
 
 export class JournalSegments {
   readonly #all: JournalSegment[] = [];
   readonly #byNumber = new Map<number, JournalSegment>();
   /** Records that are no longer where they were stored first. */
-  readonly moves = new Moves();
-  /** Messages that are held and can no longer be read, by the position that their holders know. */
+  readonly moves: Moves;
+  /** Messages that are held and can no longer be read, by the position that their holders know, and by the one they have. */
   readonly #lost = new Set<number>();
   readonly #onDamage: (damage: DamagedRange) => void;
   #recent: JournalSegment | undefined;
@@ -23,7 +23,9 @@ export class JournalSegments {
   /** In its segment: of the message that `find` was asked for last. */
   ordinal = 0;
 
-  constructor(onDamage: (damage: DamagedRange) => void) {
+  /** `moves` is kept. */
+  constructor(onDamage: (damage: DamagedRange) => void, moves: Moves) {
+    this.moves = moves;
     this.#onDamage = onDamage;
   }
 
@@ -100,9 +102,9 @@ export class JournalSegments {
     return !this.isLost(position);
   }
 
-  /** Whether the message that its holders know by this position has been found to be lost. */
-  isLost(known: number): boolean {
-    return this.#lost.size > 0 && this.#lost.has(known);
+  /** Whether the message that its holders know by this position, or that is there, has been found to be lost. */
+  isLost(position: number): boolean {
+    return this.#lost.size > 0 && this.#lost.has(position);
   }
 
   /** Whether the message is lost and stayed behind when the rest of its segment moved. */
@@ -121,12 +123,19 @@ export class JournalSegments {
 
   #load(segment: JournalSegment): void {
     const damage = segment.load();
-    for (const { ordinals } of damage)
-      for (const ordinal of ordinals) this.#lost.add(this.moves.known(segment.start + ordinal));
+    if (damage.length > 0) this.#noteLost(segment, damage);
     if (damage.length === 0 || segment.isDamaged) return;
     segment.isDamaged = true;
     segment.keepAside();
     for (const range of damage) this.#onDamage(range);
+  }
+
+  #noteLost(segment: JournalSegment, damage: readonly DamagedRange[]): void {
+    for (const { ordinals } of damage)
+      for (const ordinal of ordinals) this.#lost.add(segment.start + ordinal);
+    this.moves.forEach((known, now) => {
+      if (this.#lost.has(now)) this.#lost.add(known);
+    });
   }
 
   /**
@@ -150,5 +159,6 @@ export class JournalSegments {
       segment.closeFile();
       segment.dispose();
     }
+    this.moves.clear();
   }
 }

@@ -19,6 +19,7 @@ import { JournalSegments } from "./journal-segments.ts";
 import { JournalWriter, type WriterOptions } from "./journal-writer.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import type { FlushListener, Holder, Place } from "./message-store.ts";
+import { Moves } from "./moves.ts";
 import { Redeliveries } from "./redeliveries.ts";
 import {
   BLOCK_HEADER_BYTES,
@@ -26,6 +27,7 @@ import {
   DELIVERED,
   DELIVERED_BYTES,
   DELIVERIES_MAX,
+  knownPosition,
   MESSAGE,
   MESSAGE_HEADER_BYTES,
   messageStart,
@@ -57,10 +59,15 @@ export interface Beginning {
   readonly home: SegmentHome;
   readonly lastNumber: number;
   readonly lastBlock: number;
+  /** Of what it takes over. */
+  readonly moves: Moves;
+  readonly redeliveries: Redeliveries;
 }
 
 function beginning(options: JournalOptions): Beginning {
-  return { home: segmentHome(options), lastNumber: 0, lastBlock: 0 };
+  const moves = new Moves(options.budget);
+  const redeliveries = new Redeliveries();
+  return { home: segmentHome(options), lastNumber: 0, lastBlock: 0, moves, redeliveries };
 }
 
 /** The log may have as many bytes for one held byte, and these besides, before its head is cleared out. */
@@ -91,7 +98,7 @@ export class Journal implements TurnTask {
   readonly #delivered = new Map<number, number>();
   /** The highest position that each queue has ever delivered. */
   readonly #deliveredUpTo = new Map<number, number>();
-  readonly #redeliveries = new Redeliveries();
+  readonly #redeliveries: Redeliveries;
   /** Messages from this position on have not been handed to the operating system. */
   #firstUnwritten: number;
   /** Whether one of those that have been was delivered since the last flush, and that has not been noted before. */
@@ -107,11 +114,12 @@ export class Journal implements TurnTask {
   /** An empty journal, or one that goes on behind what recovery has found. */
   constructor(
     options: JournalOptions,
-    { home, lastNumber, lastBlock }: Beginning = beginning(options),
+    { home, lastNumber, lastBlock, moves, redeliveries }: Beginning = beginning(options),
   ) {
     this.#options = options;
     this.#home = home;
-    this.#segments = new JournalSegments(options.onDamage);
+    this.#segments = new JournalSegments(options.onDamage, moves);
+    this.#redeliveries = redeliveries;
     this.#nextNumber = lastNumber + 1;
     this.#nextBlock = lastBlock + 1;
     this.#firstUnwritten = segmentStart(lastNumber + 1);
@@ -277,7 +285,7 @@ export class Journal implements TurnTask {
     if (this.#options.turn.isUndivided) this.#tied.add(segment);
     if (!segment.letGo(ordinal, queueId)) return;
     this.#releasedBytes += segment.messageBytes(ordinal);
-    this.#segments.moves.forget(segment.start + ordinal);
+    this.#segments.moves.forget(position);
   }
 
   /** As `MessageStore.delivered`. All that the queue holds up to `position` comes back marked as delivered. */
@@ -433,16 +441,15 @@ export class Journal implements TurnTask {
     for (let ordinal = 0; ordinal < head.count; ordinal++) {
       if (head.holders(ordinal) === 0) continue;
       // What is lost stays behind.
-      const known = segments.moves.known(head.start + ordinal);
-      if (!segments.isLost(known)) this.#move(head, ordinal, known);
+      if (!segments.isLost(head.start + ordinal)) this.#move(head, ordinal);
     }
     head.pins--;
   }
 
-  #move(head: JournalSegment, ordinal: number, known: number): void {
-    const from = head.start + ordinal;
+  #move(head: JournalSegment, ordinal: number): void {
     const recordAt = head.recordStart(ordinal);
     const { view } = head;
+    const known = knownPosition(view, recordAt) || head.start + ordinal;
     const bytes = view.getUint32(recordAt + 4, true);
     const queues = queuesOf(view, recordAt).filter((id) => !head.isDoneWith(ordinal, id));
     for (const id of queues) this.#keepDelivered(id, known);
@@ -455,7 +462,7 @@ export class Journal implements TurnTask {
     }
     const messageAt = messageStart(view, recordAt);
     head.buffer.copy(tail.buffer, at, messageAt, messageAt + bytes);
-    this.#segments.moves.move(from, this.#endRecord(tail, at + bytes, head.holders(ordinal)));
+    this.#segments.moves.move(known, this.#endRecord(tail, at + bytes, head.holders(ordinal)));
   }
 
   /** What says that a message was delivered may go with the head: then it is said again. */
@@ -467,16 +474,9 @@ export class Journal implements TurnTask {
 
   // -- beginning and end
 
-  /** What queues delivered before, and by queue and position what of it more than once. */
-  adoptDelivered(
-    deliveredUpTo: ReadonlyMap<number, number>,
-    redelivered: ReadonlyMap<number, ReadonlyMap<number, number>>,
-  ): void {
+  /** Up to where queues delivered before. */
+  adoptDelivered(deliveredUpTo: ReadonlyMap<number, number>): void {
     for (const [queueId, position] of deliveredUpTo) this.#deliveredUpTo.set(queueId, position);
-    for (const [queueId, ofQueue] of redelivered) {
-      for (const [position, deliveries] of ofQueue)
-        this.#redeliveries.adopt(queueId, position, deliveries);
-    }
   }
 
   /** Takes over a segment that recovery has read, the older first; none is written to any more. */
@@ -495,11 +495,6 @@ export class Journal implements TurnTask {
     last.reopen(segmentBytes);
     this.#tail = last;
     this.#firstUnwritten = last.start + last.count;
-  }
-
-  /** A recovered record that is known by another position than its own. */
-  adoptMove(known: number, now: number): void {
-    this.#segments.moves.move(known, now);
   }
 
   /** Clears out the head, flushes, syncs, removes what is superfluous, and closes the files. */

@@ -17,6 +17,7 @@ import type { Disk } from "./disk.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import type { FlushListener, Holder, MessageStore, Place } from "./message-store.ts";
 import { Moves } from "./moves.ts";
+import { NumberTable } from "./number-table.ts";
 import { Segment } from "./segment.ts";
 
 const SEGMENT_BYTES = 1 << 20;
@@ -110,7 +111,9 @@ export class MemoryStore implements MessageStore {
   readonly #home: Home;
   /** By their number. */
   readonly #segments = new Map<number, MemorySegment>();
-  readonly #moves = new Moves();
+  readonly #moves: Moves;
+  /** Of records that have moved: by which position they are known, by where they are. */
+  readonly #known: NumberTable;
   #tail: MemorySegment;
   /** The segment of the last position looked up: mostly the next one's too. */
   #recent: MemorySegment;
@@ -122,7 +125,9 @@ export class MemoryStore implements MessageStore {
 
   constructor(options: MemoryStoreOptions) {
     this.#home = { ...options, pool: options.budget.pool(SEGMENT_BYTES) };
-    const { disk } = options;
+    const { disk, budget } = options;
+    this.#moves = new Moves(budget);
+    this.#known = new NumberTable((bytes) => budget.take(bytes));
     // What the process before this one has left.
     for (const name of disk?.list() ?? []) if (SCRATCH_NAME.test(name)) disk?.remove(name);
     this.#tail = this.#addSegment(SEGMENT_BYTES);
@@ -235,6 +240,8 @@ export class MemoryStore implements MessageStore {
   close(): void {
     this.#closed = true;
     for (const segment of this.#segments.values()) segment.remove();
+    this.#moves.clear();
+    this.#known.clear();
   }
 
   release(position: number): void {
@@ -242,7 +249,8 @@ export class MemoryStore implements MessageStore {
     const segment = this.#find(position);
     const ordinal = this.#ordinal;
     if (!segment.letGo(ordinal, 0)) return;
-    this.#moves.forget(segment.start + ordinal);
+    this.#moves.forget(position);
+    this.#known.delete(segment.start + ordinal);
     if (segment === this.#tail) return;
     if (segment.heldCount === 0) this.#drop(segment);
     else this.#giveUpIfSparse(segment);
@@ -268,7 +276,10 @@ export class MemoryStore implements MessageStore {
     const to = this.#append(message.length, holders);
     const segment = this.#segmentAt(to)!;
     message.copy(segment.buffer, segment.recordStart(to - segment.start));
-    this.#moves.move(from, to);
+    const known = this.#known.get(from) ?? from;
+    this.#known.delete(from);
+    this.#known.set(to, known);
+    this.#moves.move(known, to);
   }
 
   /** Nothing comes back after a restart. */

@@ -1,37 +1,51 @@
 /**
- * Records that have moved: from the position that their holders know to where they are now, and back.
+ * Records that have moved: from the position that their holders know to where they are now.
  *
- * Holders keep the position under which a message was stored first, for as long as they hold it.
+ * Holders keep the position under which a message was stored first, for as long as they hold it. A million messages may have
+ * moved, so this counts as memory that messages take.
  */
 
+import type { MemoryBudget } from "./memory-budget.ts";
+import { NumberTable } from "./number-table.ts";
+
 export class Moves {
-  readonly #to = new Map<number, number>();
-  readonly #from = new Map<number, number>();
+  readonly #to: NumberTable;
+
+  constructor(budget: MemoryBudget) {
+    this.#to = new NumberTable((bytes) => budget.take(bytes));
+  }
+
+  get size(): number {
+    return this.#to.size;
+  }
 
   /** Where the record that is known by `position` is now. */
   current(position: number): number {
     return this.#to.size === 0 ? position : (this.#to.get(position) ?? position);
   }
 
-  /** By which position the record that is now at `position` is known. */
-  known(position: number): number {
-    return this.#from.get(position) ?? position;
+  /** The record that is known by `known` is at `now` from now on. */
+  move(known: number, now: number): void {
+    this.#to.set(known, now);
   }
 
-  /** The record at `from` is at `to` from now on. */
-  move(from: number, to: number): void {
-    const known = this.known(from);
-    this.#from.delete(from);
-    this.#to.set(known, to);
-    this.#from.set(to, known);
-  }
-
-  /** The record that is now at `position` is gone. */
+  /** Nobody holds the record any more that is known by `position`. */
   forget(position: number): void {
-    if (this.#from.size === 0) return;
-    const known = this.#from.get(position);
-    if (known === undefined) return;
-    this.#from.delete(position);
-    this.#to.delete(known);
+    this.#to.delete(position);
+  }
+
+  /** All of them, in no order; nothing may be changed meanwhile. */
+  forEach(visit: (known: number, now: number) => void): void {
+    this.#to.forEach(visit);
+  }
+
+  /** The positions that they are known by. */
+  known(): Float64Array {
+    return this.#to.keys();
+  }
+
+  /** Nobody asks any more. */
+  clear(): void {
+    this.#to.clear();
   }
 }

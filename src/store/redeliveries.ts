@@ -4,9 +4,11 @@
  * Only messages that are held are in it: of all others, one delivery or none says the mark up to which a queue has delivered.
  */
 
+import { NumberTable } from "./number-table.ts";
+
 export class Redeliveries {
   /** By queue and position. */
-  readonly #deliveries = new Map<number, Map<number, number>>();
+  readonly #deliveries = new Map<number, NumberTable>();
   readonly #unwritten = new Map<number, Set<number>>();
 
   /** A message has now been delivered so often, which is more than once. */
@@ -17,14 +19,30 @@ export class Redeliveries {
 
   /** As `note`, for what is in the log. */
   adopt(queueId: number, position: number, deliveries: number): void {
-    const ofQueue = this.#deliveries.get(queueId);
-    if (ofQueue === undefined) this.#deliveries.set(queueId, new Map([[position, deliveries]]));
-    else ofQueue.set(position, deliveries);
+    let ofQueue = this.#deliveries.get(queueId);
+    if (ofQueue === undefined) {
+      ofQueue = new NumberTable();
+      this.#deliveries.set(queueId, ofQueue);
+    }
+    ofQueue.set(position, deliveries);
+  }
+
+  /** What is known of a queue, by position; undefined when there is nothing. */
+  ofQueue(queueId: number): NumberTable | undefined {
+    return this.#deliveries.get(queueId);
+  }
+
+  /** Forgets what `isHeld` says is in a queue no more. */
+  keepHeld(isHeld: (queueId: number, position: number) => boolean): void {
+    for (const [queueId, ofQueue] of [...this.#deliveries]) {
+      for (const position of ofQueue.keys())
+        if (!isHeld(queueId, position)) this.forget(queueId, position);
+    }
   }
 
   /** What the log says of a message may go: it is to be said again. */
   repeat(queueId: number, position: number): void {
-    if (this.#deliveries.get(queueId)?.has(position)) this.#write(queueId, position);
+    if (this.#deliveries.get(queueId)?.get(position) !== undefined) this.#write(queueId, position);
   }
 
   #write(queueId: number, position: number): void {

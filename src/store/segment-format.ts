@@ -202,6 +202,11 @@ export function queuesOf(view: DataView, at: number): number[] {
   return queues;
 }
 
+/** Under which position the message was stored first whose record begins at `at`, or 0 for its own. */
+export function knownPosition(view: DataView, at: number): number {
+  return view.getFloat64(at + 16, true);
+}
+
 /** Where the message begins whose record begins at `at`. */
 export function messageStart(view: DataView, at: number): number {
   return at + MESSAGE_HEADER_BYTES + 4 * queueCount(view, at);

@@ -43,7 +43,6 @@ import {
   MESSAGE,
   MESSAGE_HEADER_BYTES,
   queueCount,
-  queuesOf,
   recordBytes,
   SETTLED,
   SETTLED_BYTES,
@@ -77,8 +76,7 @@ export interface SegmentIndex {
   readonly labels: Float64Array;
   /** The queue that took each message, or one that took all; 0: see `several`. */
   readonly queues: Uint32Array;
-  /** Of messages that not exactly one queue took. */
-  readonly several: ReadonlyMap<number, readonly number[]>;
+  readonly several: SeveralQueues;
   readonly offsets: Uint32Array;
   readonly sizes: Uint16Array;
   readonly settled: {
@@ -105,6 +103,77 @@ export function onlyQueueOf({ queues }: SegmentIndex, ordinal: number): number {
   return queues.length === 1 ? queues[0]! : queues[ordinal]!;
 }
 
+const noQueues = new Uint32Array(0);
+
+/** The queues of messages that several queues took: ordinal, how many, their ids; and so on, by ordinal. */
+export class SeveralQueues {
+  readonly column: Uint32Array;
+  /** Where in it the messages begin. */
+  readonly #starts: Uint32Array;
+  /** Which of them was asked for last. */
+  #recent = 0;
+
+  constructor(column: Uint32Array) {
+    this.column = column;
+    let messages = 0;
+    for (let at = 0; at < column.length; at += 2 + column[at + 1]!) messages++;
+    this.#starts = new Uint32Array(messages);
+    for (let at = 0, message = 0; at < column.length; at += 2 + column[at + 1]!)
+      this.#starts[message++] = at;
+  }
+
+  /** Calls back with each message and how many queues took it. */
+  forEach(visit: (ordinal: number, queues: number) => void): void {
+    for (const at of this.#starts) visit(this.column[at]!, this.column[at + 1]!);
+  }
+
+  /** Whether the same queues took both messages, in the same order. */
+  isSame(one: number, other: number): boolean {
+    const { column } = this;
+    const from = this.#startOf(one);
+    const otherFrom = this.#startOf(other);
+    if (from < 0 || otherFrom < 0) return false;
+    const end = from + 2 + column[from + 1]!;
+    for (let at = from + 1; at < end; at++)
+      if (column[at] !== column[otherFrom + at - from]) return false;
+    return true;
+  }
+
+  /** The queues that took a message; none when it is not one of these. */
+  of(ordinal: number): Uint32Array {
+    const at = this.#startOf(ordinal);
+    if (at < 0) return noQueues;
+    return this.column.subarray(at + 2, at + 2 + this.column[at + 1]!);
+  }
+
+  /** Where a message begins; -1 when it is not one of these. Who asks for one after the other has the answer at once. */
+  #startOf(ordinal: number): number {
+    const { column } = this;
+    const starts = this.#starts;
+    let from = this.#recent;
+    if (column[starts[from]!] !== ordinal) {
+      from++;
+      if (column[starts[from]!] !== ordinal) from = this.#firstFrom(ordinal);
+    }
+    const at = starts[from];
+    if (at === undefined || column[at] !== ordinal) return -1;
+    this.#recent = from;
+    return at;
+  }
+
+  /** The first message whose ordinal is not lower. */
+  #firstFrom(ordinal: number): number {
+    let from = 0;
+    let to = this.#starts.length;
+    while (from < to) {
+      const middle = (from + to) >>> 1;
+      if (this.column[this.#starts[middle]!]! < ordinal) from = middle + 1;
+      else to = middle;
+    }
+    return from;
+  }
+}
+
 /** The one value of a column, or all of them. */
 function squeeze<Column extends Float64Array | Uint32Array>(column: Column): Column {
   if (column.length === 0) return column;
@@ -118,7 +187,7 @@ export class IndexBuilder {
   readonly #sizes = uint16Column();
   readonly #labels = float64Column();
   readonly #queues = uint32Column();
-  readonly #several = new Map<number, readonly number[]>();
+  readonly #several = uint32Column();
   readonly #settled = {
     queues: uint32Column(),
     firsts: float64Column(),
@@ -189,9 +258,16 @@ export class IndexBuilder {
       this.#moved.known.push(known);
     }
     const only = queues === 1 ? view.getUint32(at + MESSAGE_HEADER_BYTES, true) : 0;
-    if (queues > 1) this.#several.set(this.count, queuesOf(view, at));
+    if (queues > 1) this.#addSeveral(view, at, queues);
     this.#message(fileOffset, bytes, view.getFloat64(at + 8, true), only);
     return bytes;
+  }
+
+  #addSeveral(view: DataView, at: number, queues: number): void {
+    this.#several.push(this.count);
+    this.#several.push(queues);
+    for (let index = 0; index < queues; index++)
+      this.#several.push(view.getUint32(at + MESSAGE_HEADER_BYTES + 4 * index, true));
   }
 
   #message(fileOffset: number, bytes: number, label: number, queue: number): void {
@@ -215,7 +291,7 @@ export class IndexBuilder {
       count: this.count,
       labels: squeeze(this.#labels.values),
       queues: squeeze(this.#queues.values),
-      several: this.#several,
+      several: new SeveralQueues(this.#several.values),
       offsets: this.#offsets.values,
       sizes: this.#sizes.values,
       settled: { queues: queues.values, firsts: firsts.values, counts: counts.values },
@@ -229,16 +305,10 @@ export class IndexBuilder {
   }
 }
 
-function severalColumn(several: SegmentIndex["several"]): Uint32Array {
-  const column: number[] = [];
-  for (const [ordinal, queues] of several) column.push(ordinal, queues.length, ...queues);
-  return Uint32Array.from(column);
-}
-
 /** The bytes of an index. */
 export function encodeIndex(index: SegmentIndex, salt: number): Buffer {
   const { blocks, labels, queues, offsets, sizes, settled, delivered, moved } = index;
-  const several = severalColumn(index.several);
+  const several = index.several.column;
   const columns = [
     labels,
     settled.firsts,
@@ -315,16 +385,6 @@ class Columns {
   }
 }
 
-function severalOf(column: Uint32Array): Map<number, readonly number[]> {
-  const several = new Map<number, readonly number[]>();
-  for (let at = 0; at < column.length; ) {
-    const count = column[at + 1]!;
-    several.set(column[at]!, [...column.subarray(at + 2, at + 2 + count)]);
-    at += 2 + count;
-  }
-  return several;
-}
-
 /** The index in a buffer of its own, which is kept; undefined when it is not valid. */
 export function decodeIndex(buffer: Buffer, salt: number): SegmentIndex | undefined {
   const at = buffer.length - FOOTER_BYTES;
@@ -362,7 +422,7 @@ export function decodeIndex(buffer: Buffer, salt: number): SegmentIndex | undefi
       deliveries: columns.uint32(delivered),
     },
     moved: { known, ordinals: columns.uint32(moved) },
-    several: severalOf(columns.uint32(several)),
+    several: new SeveralQueues(columns.uint32(several)),
     sizes: columns.uint16(count),
   };
 }

@@ -9,6 +9,7 @@
 import { broken } from "../assert.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 import type { Evictable, MemoryBudget } from "./memory-budget.ts";
+import { NumberTable } from "./number-table.ts";
 
 const FIRST_MESSAGES = 64;
 const TABLE_BYTES_PER_MESSAGE = 8;
@@ -16,7 +17,9 @@ const TABLE_BYTES_PER_MESSAGE = 8;
 const SIZE_UNIT = 64;
 const SIZES_MAX = 2 ** 16 - 1;
 /** In place of a number of holders that does not fit into its 16 bits. */
-const MANY = 2 ** 16 - 1;
+export const MANY_HOLDERS = 2 ** 16 - 1;
+/** Ordinals are below 2^20, and what queues are done with is kept for 32 of them together. */
+const DONE_GROUPS_MAX = 2 ** 15;
 /** Sockets may refer to messages from this size on until they are written, so their bytes are not written over. */
 const SHARED_BYTES_MIN = 4096;
 
@@ -58,10 +61,10 @@ export abstract class Segment implements Evictable {
   #offsets: Uint32Array = new Uint32Array(FIRST_MESSAGES);
   #holders: Uint16Array = new Uint16Array(FIRST_MESSAGES);
   #sizes: Uint16Array = new Uint16Array(FIRST_MESSAGES);
-  /** Of messages with `MANY` holders: how many they are. */
+  /** Of messages with `MANY_HOLDERS` holders: how many they are. */
   readonly #many = new Map<number, number>();
-  /** Of messages that several durable queues took: the queues that are done with it. */
-  #doneWith: Map<number, number[]> | undefined;
+  /** Of messages that several durable queues took, in groups of 32, a bit each: whether a queue is done with it. */
+  #doneWith: NumberTable | undefined;
 
   constructor(number: number, start: number, memory: SegmentMemory) {
     this.number = number;
@@ -123,6 +126,7 @@ export abstract class Segment implements Evictable {
   /** It is no longer needed: neither its bytes nor what was known of its messages. */
   dispose(): void {
     this.dropBuffer();
+    this.#doneWith?.clear();
     this.#memory.budget.take(-this.#offsets.length * TABLE_BYTES_PER_MESSAGE);
   }
 
@@ -205,12 +209,12 @@ export abstract class Segment implements Evictable {
   /** How many hold the message. */
   holders(ordinal: number): number {
     const holders = this.#holders[ordinal]!;
-    return holders === MANY ? this.#many.get(ordinal)! : holders;
+    return holders === MANY_HOLDERS ? this.#many.get(ordinal)! : holders;
   }
 
   #setHolders(ordinal: number, holders: number): void {
-    if (holders >= MANY) this.#many.set(ordinal, holders);
-    this.#holders[ordinal] = Math.min(holders, MANY);
+    if (holders >= MANY_HOLDERS) this.#many.set(ordinal, holders);
+    this.#holders[ordinal] = Math.min(holders, MANY_HOLDERS);
   }
 
   /** One holder less: a durable queue, or another one when `queueId` is 0. Whether it was the last. */
@@ -229,26 +233,26 @@ export abstract class Segment implements Evictable {
 
   /** Nobody holds the message here any more: it has moved. */
   discard(ordinal: number): void {
-    if (this.#holders[ordinal] === 0) return;
+    if (ordinal >= this.count || this.#holders[ordinal] === 0) return;
     this.#holders[ordinal] = 0;
     this.#forget(ordinal);
   }
 
   #forget(ordinal: number): void {
-    this.#doneWith?.delete(ordinal);
     this.heldCount--;
     this.heldBytes -= this.messageBytes(ordinal);
   }
 
   #noteDone(ordinal: number, queueId: number): void {
-    this.#doneWith ??= new Map();
-    const done = this.#doneWith.get(ordinal);
-    if (done === undefined) this.#doneWith.set(ordinal, [queueId]);
-    else done.push(queueId);
+    this.#doneWith ??= new NumberTable((bytes) => this.#memory.budget.take(bytes));
+    const group = queueId * DONE_GROUPS_MAX + (ordinal >>> 5);
+    const done = this.#doneWith.get(group) ?? 0;
+    this.#doneWith.set(group, (done | (1 << (ordinal & 31))) >>> 0);
   }
 
   /** Whether a durable queue is done with a message that others still hold. */
   isDoneWith(ordinal: number, queueId: number): boolean {
-    return this.#doneWith?.get(ordinal)?.includes(queueId) ?? false;
+    const done = this.#doneWith?.get(queueId * DONE_GROUPS_MAX + (ordinal >>> 5)) ?? 0;
+    return (done & (1 << (ordinal & 31))) !== 0;
   }
 }

@@ -296,3 +296,46 @@ describe("trouble", () => {
     expect([store.syncErrors, store.troubles]).toEqual([[], []]);
   });
 });
+
+describe("what is kept about messages", () => {
+  const COUNT = 3000;
+
+  test("that have moved counts as memory, goes with them, and comes back in long runs", () => {
+    const store = new Store();
+    const staying = Array.from({ length: COUNT }, () => store.append(20, one, 7));
+    store.endTurn();
+    const { options, journal } = store;
+    const before = options.budget.usedBytes;
+    for (let turn = 0; turn < 3 * COUNT; turn++) {
+      store.release(store.append(20, other));
+      if (turn % 50 === 0) store.endTurn();
+    }
+    store.endTurn();
+    // More than for a segment that was in memory then and now is not.
+    expect(options.budget.usedBytes - before + SEGMENT_BYTES).toBeGreaterThan(COUNT * 16);
+    const disk = store.disk.clone(new Random(2));
+    const runs: unknown[] = [];
+    const after = { ...options, disk, budget: new MemoryBudget(1 << 20) };
+    recoverJournal(after).forEachRun((run) => void runs.push(run));
+    expect(runs.length).toBeLessThan(COUNT / 20);
+    for (const held of staying) store.release(held);
+    journal.close();
+    expect(options.budget.usedBytes - options.budget.keptBytes).toBe(0);
+  });
+
+  test("that one of several queues is done with takes a bit each", () => {
+    const store = new Store();
+    const { options, journal } = store;
+    const positions = Array.from({ length: COUNT }, () => journal.append(20, [one, other], 7));
+    const before = options.budget.usedBytes;
+    for (const position of positions) journal.release(position, other);
+    expect(options.budget.usedBytes - before).toBeLessThan(COUNT);
+    store.turn.run();
+    const runs: object[] = [];
+    const disk = store.disk.clone(new Random(2));
+    const after = { ...options, disk, budget: new MemoryBudget(1 << 20) };
+    recoverJournal(after).forEachRun((run) => void runs.push(run));
+    expect(runs.length).toBeLessThan(COUNT / 20);
+    for (const run of runs) expect(run).toMatchObject({ queueId: one.id });
+  });
+});
