@@ -202,6 +202,8 @@ export interface HeaderChanges {
   headers?: FieldTable;
   removeExpiration?: boolean;
   replyTo?: string;
+  /** Seconds since the epoch. */
+  timestamp?: number;
 }
 
 /** A scanned header with `changes`, as the payload of a header frame in a buffer of its own. */
@@ -212,6 +214,7 @@ export function rewriteHeader(scan: PropertyScan, changes: HeaderChanges): Buffe
   if (changes.headers !== undefined) flags |= Flag.headers;
   if (changes.removeExpiration) flags &= ~Flag.expiration;
   if (changes.replyTo !== undefined) flags |= Flag.replyTo;
+  if (changes.timestamp !== undefined) flags |= Flag.timestamp;
   writer.raw(buffer, scan.start, scan.start + FIXED_BYTES);
   writer.short(flags);
 
@@ -241,6 +244,11 @@ export function rewriteHeader(scan: PropertyScan, changes: HeaderChanges): Buffe
     writer.shortstr(changes.replyTo);
   }
   copy(Flag.expiration, skipShortstr);
+  if (changes.timestamp !== undefined) {
+    copy(Flag.messageId, skipShortstr);
+    if ((scan.flags & Flag.timestamp) !== 0) reader.take(8);
+    writer.longlong(changes.timestamp);
+  }
   writer.raw(buffer, reader.offset, scan.end);
   return writer.bytes();
 }

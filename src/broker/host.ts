@@ -24,6 +24,7 @@ import { Churn } from "./churn.ts";
 import { Connections } from "./connections.ts";
 import { reportDamage, reportLoss } from "./damage-report.ts";
 import { DiskWatch } from "./disk-watch.ts";
+import { type Intercept, interceptorOf } from "./interceptors.ts";
 import { ObjectLimits } from "./limits.ts";
 import { MemoryWatch, type ProcessMemory } from "./memory-watch.ts";
 import { limitsComponent, operatorPolicyComponent } from "./parameter-components.ts";
@@ -95,6 +96,8 @@ export class Host {
   readonly connections: Connections;
   readonly alarm = new Alarm();
   readonly churn = new Churn();
+  /** What is to be done to every message that is published, if anything. */
+  readonly intercept: Intercept | undefined;
   readonly startedAtMs: number;
   readonly #usersAreDefined: boolean;
   readonly #disk: Disk | undefined;
@@ -117,6 +120,7 @@ export class Host {
     this.turn = turn;
     this.log = log;
     this.#disk = disk;
+    this.intercept = interceptorOf(settings, NODE_NAME, clock);
     this.memory = new MemoryBudget(settings.memoryLimit);
     if (disk !== undefined) {
       this.#topology = new EntryLog(disk, turn, "topology", () => this.#entries());

@@ -118,6 +118,7 @@ function publicationOf(call: Call, vhost: VirtualHost): Publication {
   const publication = makePublication(exchange, routingKey, properties, payload);
   publication.loadTtl();
   checkUserId(call, publication);
+  call.host.intercept?.(publication);
   return publication;
 }
 

@@ -11,6 +11,7 @@ import type { Content } from "../amqp/content.ts";
 import { copyBytes } from "../amqp/copy-bytes.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import { FRAME_BODY, FRAME_HEADER, FRAME_OVERHEAD_BYTES } from "../amqp/frame-parser.ts";
+import type { Intercept } from "../broker/interceptors.ts";
 import { exchangeIn } from "../broker/names.ts";
 import { Publication } from "../broker/publication.ts";
 import { REPLY_QUEUE } from "../broker/reply-queue.ts";
@@ -70,6 +71,7 @@ export class Publishing implements TurnTask {
   readonly #vhost: VirtualHost;
   readonly #publication = new Publication();
   readonly #last = new LastRouting();
+  readonly #intercept: Intercept | undefined;
 
   #confirming = false;
   /** The last publish that has been acked or nacked; the channel counts those that have come since confirm.select. */
@@ -85,6 +87,7 @@ export class Publishing implements TurnTask {
   constructor(channel: Channel, vhost: VirtualHost) {
     this.#channel = channel;
     this.#vhost = vhost;
+    this.#intercept = channel.connection.host.intercept;
   }
 
   get confirming(): boolean {
@@ -112,6 +115,7 @@ export class Publishing implements TurnTask {
     if (!this.#last.holds(content, this.#vhost.generation)) this.#findExchange(content);
     publication.load(content);
     this.#readProperties(publication);
+    if (this.#intercept !== undefined) this.#intercept(publication);
     const queues = this.#route(publication);
     // Only now, for wrong headers CC and BCC come first [RabbitMQ].
     this.#checkUserId(publication);

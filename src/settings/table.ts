@@ -362,6 +362,20 @@ export const brokerSettings = {
     help: "time that a client has to connect and log in",
     keys: ["handshake_timeout"],
   }),
+  /** Whether the time of arrival is written into messages that have one already; undefined writes it into none. */
+  messageTimestampOverwrite: setting({
+    kind: optional(boolean),
+    default: undefined,
+    help: "write the time of arrival into messages: if true, also over one that is there",
+    keys: ["message_interceptors.incoming.set_header_timestamp.overwrite"],
+  }),
+  /** The same of the node's name. */
+  messageNodeOverwrite: setting({
+    kind: optional(boolean),
+    default: undefined,
+    help: "write the node's name into messages: if true, also over one that is there",
+    keys: ["message_interceptors.incoming.set_header_routing_node.overwrite"],
+  }),
   /** When a persistent message counts as safe: on the disk, or handed to the operating system. */
   sync: setting({
     kind: choice(["always", "os"]),

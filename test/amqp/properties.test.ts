@@ -220,7 +220,11 @@ const changesOf: Record<string, (random: { text: string; fields: FieldTable }) =
   expiration: () => ({ removeExpiration: true }),
   "reply-to": ({ text }) => ({ replyTo: text }),
   "headers and expiration": ({ fields }) => ({ headers: fields, removeExpiration: true }),
-  everything: ({ fields, text }) => ({ headers: fields, removeExpiration: true, replyTo: text }),
+  timestamp: () => ({ timestamp: 1_700_000_000 }),
+  "timestamp and expiration": () => ({ timestamp: 5_000_000_000, removeExpiration: true }),
+  everything: ({ fields, text }) => ({
+    ...{ headers: fields, removeExpiration: true, replyTo: text, timestamp: 7 },
+  }),
 };
 
 describe("a rewritten header differs from the first in", () => {
@@ -232,6 +236,11 @@ describe("a rewritten header differs from the first in", () => {
       if (changes.headers !== undefined) expected.set("headers", encodeTable(changes.headers));
       if (changes.removeExpiration) expected.delete("expiration");
       if (changes.replyTo !== undefined) expected.set("replyTo", shortstr(changes.replyTo));
+      if (changes.timestamp !== undefined) {
+        const seconds = Buffer.alloc(8);
+        seconds.writeBigUInt64BE(BigInt(changes.timestamp));
+        expected.set("timestamp", seconds);
+      }
       const rewritten = rewriteHeader(scanned(encodeModel(model)), changes);
       const decoded = decodeModel(rewritten);
       expect(hex(decoded.properties)).toEqual(hex(inOrder(expected)));

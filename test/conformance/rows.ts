@@ -110,6 +110,10 @@ export const rows = {
     title: "Definitions at the start",
     notChecked: "a RabbitMQ would have to be started for each test",
   },
+  V14: {
+    title: "What the broker writes into messages on their way in",
+    notChecked: "newer than 3.10, and a matter of the node's configuration",
+  },
 
   H1: { title: "Opening and closing a channel" },
   H2: { title: "channel.flow" },

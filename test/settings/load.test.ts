@@ -104,6 +104,12 @@ const precedence: [what: string, sources: Sources, setting: keyof AllSettings, v
   ["consumers of a channel", { conf: "consumer_max_per_channel = 3" }, "consumerMaxPerChannel", 3],
   ["who is nobody", { conf: "anonymous_login_user = none" }, "anonymousLoginUser", "none"],
   ["units of memory and disk", { conf: "disk_free_limit.absolute = 2GB" }, "diskFreeLimit", 2e9],
+  [
+    "interceptors of messages",
+    { conf: "message_interceptors.incoming.set_header_timestamp.overwrite = false" },
+    "messageTimestampOverwrite",
+    false,
+  ],
   ["a watermark", { conf: "vm_memory_high_watermark.relative = 0.4" }, "memoryHighWatermark", 0.4],
   [
     "the absolute watermark before the relative one",
