@@ -18,7 +18,7 @@ const WRITE_RETRY_MS = 1000;
 /** How often the disk's free space is looked at. */
 const SPACE_CHECK_MS = 1000;
 const RESERVE_NAME = "reserve";
-const RESERVE_BYTES = 4 * 1024 * 1024;
+export const RESERVE_BYTES = 4 * 1024 * 1024;
 
 export interface DiskWatchContext {
   readonly disk: Disk;
@@ -27,6 +27,8 @@ export interface DiskWatchContext {
   readonly alarm: Alarm;
   /** With less free space, in bytes, publishers are held back. */
   readonly diskFreeLimit: number;
+  /** Size of the file that is given up when the disk is full. */
+  readonly reserveBytes: number;
   /** Whether there is anything that a reserve would help. */
   needsReserve(): boolean;
   /** Everything that could not be written is to be tried again at the end of this turn. */
@@ -115,9 +117,9 @@ export class DiskWatch {
 
   #keepReserve(): void {
     if (this.#hasReserve) return;
-    const { disk, log } = this.#context;
+    const { disk, log, reserveBytes } = this.#context;
     try {
-      writeReserve(disk);
+      writeReserve(disk, reserveBytes);
       this.#hasReserve = true;
       this.#saidNoReserve = false;
     } catch (error) {
@@ -155,10 +157,10 @@ export class DiskWatch {
   }
 }
 
-function writeReserve(disk: Disk): void {
+function writeReserve(disk: Disk, bytes: number): void {
   const file = disk.open(RESERVE_NAME);
   try {
-    const missing = RESERVE_BYTES - file.size;
+    const missing = bytes - file.size;
     // Not zeros: some disks do not store these.
     if (missing > 0) file.write(randomBytes(missing), 0, missing, file.size);
   } finally {

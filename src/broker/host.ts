@@ -23,7 +23,7 @@ import { Alarm } from "./alarm.ts";
 import { Churn } from "./churn.ts";
 import { Connections } from "./connections.ts";
 import { reportDamage, reportLoss } from "./damage-report.ts";
-import { DiskWatch } from "./disk-watch.ts";
+import { DiskWatch, RESERVE_BYTES } from "./disk-watch.ts";
 import { type Intercept, interceptorOf } from "./interceptors.ts";
 import { ObjectLimits } from "./limits.ts";
 import { MemoryWatch, type ProcessMemory } from "./memory-watch.ts";
@@ -44,6 +44,8 @@ export interface HostContext {
   readonly log: Log;
   /** Where everything is kept that has to outlive the process; without it nothing does. */
   readonly disk: Disk | undefined;
+  /** Bytes on the disk that are kept for when it is full. */
+  readonly reserveBytes?: number;
   /** That of the process; without it nobody looks whether memory runs low. */
   readonly processMemory?: ProcessMemory;
   /** Whether definitions will be imported that say who there is: then there is no default user. False when absent. */
@@ -124,7 +126,7 @@ export class Host {
     this.memory = new MemoryBudget(settings.memoryLimit);
     if (disk !== undefined) {
       this.#topology = new EntryLog(disk, turn, "topology", () => this.#entries());
-      this.#diskWatch = this.#watchDisk(disk);
+      this.#diskWatch = this.#watchDisk(disk, context.reserveBytes);
     }
     const record = (entry: AdministrationEntry): void => this.#record(entry);
     this.connections = new Connections(settings, NODE_NAME, this.churn);
@@ -371,10 +373,10 @@ export class Host {
     });
   }
 
-  #watchDisk(disk: Disk): DiskWatch {
+  #watchDisk(disk: Disk, reserveBytes = RESERVE_BYTES): DiskWatch {
     const { clock, log, alarm, settings } = this;
     return new DiskWatch({
-      ...{ disk, clock, log, alarm },
+      ...{ disk, clock, log, alarm, reserveBytes },
       diskFreeLimit: settings.diskFreeLimit,
       needsReserve: () => this.#journals.size > 0,
       retryWriting: () => {

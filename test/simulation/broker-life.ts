@@ -4,6 +4,7 @@
  *
  * Nothing happens by itself: the simulation lets bytes arrive, syncs end, time pass and turns end, in an order of its own.
  */
+import { RESERVE_BYTES } from "../../src/broker/disk-watch.ts";
 import { Host } from "../../src/broker/host.ts";
 import { VirtualClock } from "../../src/clock.ts";
 import { defaultSettings, type Settings } from "../../src/config.ts";
@@ -32,16 +33,22 @@ export class BrokerLife {
   #clients: Client[] = [];
 
   /** Starts a broker on what is on the disk; throws what the disk throws. */
-  constructor(disk: SimulatedDisk, settings: Partial<Settings>, log: Log, nowMs: number) {
+  constructor(
+    disk: SimulatedDisk,
+    settings: Partial<Settings> & { readonly reserveBytes?: number },
+    log: Log,
+    nowMs: number,
+  ) {
     this.disk = disk;
     this.clock = new VirtualClock(nowMs);
     this.#turn = new Turn((run) => {
       this.#runTurn = run;
     });
     const { clock } = this;
-    const all = { ...defaultSettings, heartbeat: 0, ...settings };
+    const { reserveBytes = RESERVE_BYTES, ...given } = settings;
+    const all = { ...defaultSettings, heartbeat: 0, ...given };
     try {
-      this.host = new Host({ settings: all, clock, turn: this.#turn, log, disk });
+      this.host = new Host({ settings: all, clock, turn: this.#turn, log, disk, reserveBytes });
     } catch (error) {
       this.checkAlive();
       throw error;

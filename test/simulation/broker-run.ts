@@ -342,6 +342,8 @@ function drawSettings(random: Random) {
     segmentBytes: random.pick([4096, 8192, 30_000, 100_000]),
     memoryLimit: random.pick([1, 50_000, 2_000_000]),
     diskFreeLimit: 0,
+    // In proportion to everything else.
+    reserveBytes: 50_000,
     // Clients are slow, and time is fast.
     handshakeTimeoutMs: 1_000_000,
     sync: random.chance(85) ? ("always" as const) : ("os" as const),

@@ -65,7 +65,7 @@ describe("the model notices", () => {
   });
 
   test("a confirm before the sync", () => {
-    expect(noticed(100, { sabotage: confirmsBeforeSync })).toBeGreaterThan(2);
+    expect(noticed(40, { sabotage: confirmsBeforeSync })).toBeGreaterThan(2);
   });
 
   test("names that are not on the disk when the folder has been synced", () => {
