@@ -30,6 +30,7 @@ import {
 } from "./effective-policy.ts";
 import { type ExchangeRules, Exchanges } from "./exchanges.ts";
 import { Firehose } from "./firehose.ts";
+import { KnownRoutings } from "./known-routings.ts";
 import type { Counted, ObjectLimits, VirtualHostLimits } from "./limits.ts";
 import { queueIn } from "./names.ts";
 import type { PolicySubject } from "./policies.ts";
@@ -82,6 +83,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
   readonly #policies: PolicyRegistries;
   readonly #readRetries: ReadRetries;
   readonly #deadLetters: DeadLetters;
+  readonly #knownRoutings = new WeakMap<Access, KnownRoutings>();
   #recorder: TopologyRecorder = forgetful;
   readonly #findExchange: FindExchange = (name) => this.exchanges.find(name);
 
@@ -327,6 +329,16 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
         ? route(exchange, publication, this.#findExchange)
         : routeKeys(exchange, routingKeys, publication, this.#findExchange);
     return found as readonly Receiver[];
+  }
+
+  /** What is remembered of the routes of a user's messages. */
+  knownRoutings(access: Access): KnownRoutings {
+    let known = this.#knownRoutings.get(access);
+    if (known === undefined) {
+      known = new KnownRoutings();
+      this.#knownRoutings.set(access, known);
+    }
+    return known;
   }
 
   /** Whether a sync has to make it true that these have taken the message. */

@@ -12,6 +12,8 @@ import type { Binding, Destination, ExchangeType, Matcher } from "./exchange.ts"
 
 /** Keys whose destinations an exchange remembers. */
 const REMEMBERED_KEYS_MAX = 4096;
+/** When there are more keys than that one in so many takes an old one's place: those that are remembered are found all the same. */
+const ADMITTED_ONE_IN = 64;
 /** What `get` would otherwise make anew for each message. */
 const NO_OPTIONS = {};
 
@@ -21,9 +23,33 @@ class Node {
   readonly children = new Map<string, Node>();
   /** Of the patterns that end here. */
   readonly destinations = new DestinationCounts();
+  /** The number of the set of nodes that it was added to last: so that it is in none twice. */
+  setNumber = 0;
 
   constructor(isHash: boolean) {
     this.isHash = isHash;
+  }
+}
+
+/** Nodes, each once; in order. */
+class NodeSet {
+  /** Of all sets together, so that a number is never another set's. */
+  static #last = 0;
+  readonly nodes: Node[] = [];
+  #number = 0;
+
+  /** It is empty again. */
+  begin(): void {
+    this.nodes.length = 0;
+    this.#number = ++NodeSet.#last;
+  }
+
+  /** False when it is there. */
+  add(node: Node): boolean {
+    if (node.setNumber === this.#number) return false;
+    node.setNumber = this.#number;
+    this.nodes.push(node);
+    return true;
   }
 }
 
@@ -36,6 +62,11 @@ class TopicMatcher implements Matcher {
   readonly #root = new Node(false);
   /** Made at the first message: an exchange that routes nothing needs none. */
   #remembered: LRUCache<string, readonly Destination[]> | undefined;
+  /** Keys that were not remembered because there were too many. */
+  #crowded = 0;
+  /** Sets of nodes, used again by each search. */
+  #reached = new NodeSet();
+  #next = new NodeSet();
 
   add(binding: Binding): void {
     let node = this.#root;
@@ -74,7 +105,9 @@ class TopicMatcher implements Matcher {
     const known = this.#remembered.get(routingKey, NO_OPTIONS);
     if (known !== undefined) return known;
     const destinations = this.#search(words(routingKey));
-    this.#remembered.set(routingKey, destinations);
+    const isFull = this.#remembered.size === REMEMBERED_KEYS_MAX;
+    if (!isFull || this.#crowded++ % ADMITTED_ONE_IN === 0)
+      this.#remembered.set(routingKey, destinations);
     return destinations;
   }
 
@@ -82,31 +115,35 @@ class TopicMatcher implements Matcher {
    * Walks the key's words and keeps the set of nodes that the words so far can have led to, so that patterns with many
    * `#` cost nodes times words and not a power of them.
    */
-  #search(key: string[]): Destination[] {
-    let reached = new Set<Node>();
-    reach(this.#root, reached);
+  #search(key: string[]): readonly Destination[] {
+    this.#reached.begin();
+    reach(this.#root, this.#reached);
     for (const word of key) {
-      const next = new Set<Node>();
-      for (const node of reached) step(node, word, next);
-      reached = next;
+      const reached = this.#reached;
+      const next = this.#next;
+      next.begin();
+      for (const node of reached.nodes) step(node, word, next);
+      this.#reached = next;
+      this.#next = reached;
     }
+    const ends = this.#reached.nodes.filter(({ destinations }) => !destinations.isEmpty);
+    if (ends.length === 1) return ends[0]!.destinations.all;
     const found = new Set<Destination>();
-    for (const node of reached) {
-      for (const destination of node.destinations.all) found.add(destination);
+    for (const { destinations } of ends) {
+      for (const destination of destinations.all) found.add(destination);
     }
     return [...found];
   }
 }
 
 /** A node is reached, and with it, since `#` may stand for no word, the `#` below it. */
-function reach(node: Node, reached: Set<Node>): void {
-  if (reached.has(node)) return;
-  reached.add(node);
+function reach(node: Node, reached: NodeSet): void {
+  if (!reached.add(node)) return;
   const hash = node.children.get("#");
   if (hash !== undefined) reach(hash, reached);
 }
 
-function step(node: Node, word: string, next: Set<Node>): void {
+function step(node: Node, word: string, next: NodeSet): void {
   if (node.isHash) reach(node, next);
   const literal = node.children.get(word);
   // A routing key may hold the words "*" and "#" too; as words they take only the pattern's own wildcard.

@@ -2,7 +2,7 @@
  * The way in: from a complete content to queues, and back to the publisher as return, ack or nack.
  *
  * Publishers mostly publish to the same exchange with the same key again, so the last routing is remembered by its bytes
- * and by the generation of the topology. Confirms go out at the end of the turn, as few as possible, when the store says
+ * and by the generation of the topology; those before it are, too, for all channels of a user (broker/known-routings.ts). Confirms go out at the end of the turn, as few as possible, when the store says
  * that what they promise is true.
  */
 
@@ -12,6 +12,7 @@ import { copyBytes } from "../amqp/copy-bytes.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import { FRAME_BODY, FRAME_HEADER, FRAME_OVERHEAD_BYTES } from "../amqp/frame-parser.ts";
 import type { Intercept } from "../broker/interceptors.ts";
+import type { KnownRoutings } from "../broker/known-routings.ts";
 import { exchangeIn } from "../broker/names.ts";
 import { Publication } from "../broker/publication.ts";
 import { REPLY_QUEUE } from "../broker/reply-queue.ts";
@@ -72,6 +73,7 @@ export class Publishing implements TurnTask {
   readonly #publication = new Publication();
   readonly #last = new LastRouting();
   readonly #intercept: Intercept | undefined;
+  readonly #known: KnownRoutings;
 
   #confirming = false;
   /** The last publish that has been acked or nacked; the channel counts those that have come since confirm.select. */
@@ -88,6 +90,7 @@ export class Publishing implements TurnTask {
     this.#channel = channel;
     this.#vhost = vhost;
     this.#intercept = channel.connection.host.intercept;
+    this.#known = vhost.knownRoutings(channel.access);
   }
 
   get confirming(): boolean {
@@ -112,7 +115,7 @@ export class Publishing implements TurnTask {
     if (content.immediate) throw new AmqpError("NOT_IMPLEMENTED", "immediate=true");
     if (content.tooLarge) throw this.#tooLarge(content.bodyBytes);
     const publication = this.#publication;
-    if (!this.#last.holds(content, this.#vhost.generation)) this.#findExchange(content);
+    if (!this.#last.holds(content, this.#vhost.generation)) this.#findRouting(content);
     publication.load(content);
     this.#readProperties(publication);
     if (this.#intercept !== undefined) this.#intercept(publication);
@@ -143,6 +146,20 @@ export class Publishing implements TurnTask {
       "PRECONDITION_FAILED",
       `message size ${bodyBytes} is larger than configured max size ${maxMessageSize}`,
     );
+  }
+
+  #findRouting(content: Content): void {
+    const { routingBuffer, routingStart, routingEnd } = content;
+    const { generation } = this.#vhost;
+    const known = this.#known.find(routingBuffer, routingStart, routingEnd, generation);
+    if (known === undefined) {
+      this.#findExchange(content);
+      return;
+    }
+    this.#publication.exchange = known.exchange;
+    this.#publication.routingKey = known.routingKey;
+    this.#last.keep(content, generation);
+    this.#last.queues = known.queues;
   }
 
   #findExchange(content: Content): void {
@@ -208,9 +225,14 @@ export class Publishing implements TurnTask {
     }
     if (last.queues !== undefined) return last.queues;
     const queues = this.#vhost.route(publication);
-    if (publication.exchange.routesByKeyAlone)
-      last.queues = queues.length === 0 ? NO_QUEUES : queues;
+    if (publication.exchange.routesByKeyAlone) this.#remember(publication, queues);
     return queues;
+  }
+
+  #remember(publication: Publication, queues: readonly Receiver[]): void {
+    const last = this.#last;
+    last.queues = queues.length === 0 ? NO_QUEUES : queues;
+    this.#known.keep(last.bytes, last.length, last.generation, publication, last.queues);
   }
 
   /** Sends a message back [basic.return]. */

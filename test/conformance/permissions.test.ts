@@ -421,7 +421,7 @@ test("A11 what is taken away counts for a publisher at once", async () => {
   const there = await scene(mine);
   const { vhost, user, connection, channel } = there;
   await channel.bindQueue("mine-q", "mine-x", "k");
-  for (const text of ["1", "2"]) channel.publish("mine-x", "k", Buffer.from(text));
+  for (const key of ["k", "other", "k", "other"]) channel.publish("mine-x", key, Buffer.from("m"));
   await channel.waitForConfirms();
   const administrator = await administration();
   await administrator.clearPermissions(user.username, vhost);
