@@ -19,13 +19,13 @@ WORKDIR /opt/leveret
 COPY --from=build /build/package.json ./
 COPY --from=build /build/node_modules node_modules
 COPY --from=build /build/dist/src dist/src
-COPY docker/entrypoint.sh docker/healthcheck.mjs docker/
+COPY docker/entrypoint.sh docker/
 # rabbitmqctl and its like.
 COPY docker/bin docker/bin
 ENV NODE_ENV=production PATH=/opt/leveret/docker/bin:$PATH
 USER rabbitmq
 VOLUME /var/lib/rabbitmq
 EXPOSE 5671 5672 15672 15692
-HEALTHCHECK --interval=10s --timeout=4s --start-period=10s CMD ["node", "/opt/leveret/docker/healthcheck.mjs"]
+HEALTHCHECK --interval=10s --timeout=4s --start-period=10s CMD ["rabbitmq-diagnostics", "-q", "ping"]
 ENTRYPOINT ["/opt/leveret/docker/entrypoint.sh"]
 CMD ["leveret"]

@@ -7,7 +7,6 @@
  *     await broker.close();
  */
 
-import { AmqpError } from "./amqp/errors.ts";
 import type { Connections } from "./broker/connections.ts";
 import type { EffectivePolicy } from "./broker/effective-policy.ts";
 import { Host } from "./broker/host.ts";
@@ -22,6 +21,8 @@ import { defaultSettings, type Settings } from "./config.ts";
 import type { HttpListener } from "./http-listeners.ts";
 import { type Listener, openListeners } from "./listeners.ts";
 import { type Log, silentLog } from "./log.ts";
+import type { NodeControl } from "./management/context.ts";
+import { closeClients, RunningNode } from "./node-control.ts";
 import { NodeMemory } from "./process-memory.ts";
 import { ENTRY_BODY_BYTES_MAX } from "./queue/ready.ts";
 import { Connection } from "./server/connection.ts";
@@ -58,6 +59,8 @@ export interface BrokerOptions extends Partial<Settings> {
   readonly configFiles?: readonly string[];
   /** The names of RabbitMQ's plugins that it says are there. */
   readonly plugins?: readonly string[];
+  /** A secret with which one may do everything in the management API, as its operator. */
+  readonly operatorKey?: string;
   /** Where log lines go, for example a pino logger. Nowhere by default. */
   readonly log?: Log;
 }
@@ -137,14 +140,18 @@ async function definitionsOf(path: string | undefined): Promise<Definitions> {
 async function openHttp(
   host: Host,
   listeners: readonly Listener[],
-  { dataDir, configFiles = [], plugins = [] }: BrokerOptions,
+  control: NodeControl,
+  { dataDir, configFiles = [], plugins = [], operatorKey }: BrokerOptions,
 ): Promise<readonly HttpListener[]> {
   const { settings, log } = host;
   if (settings.managementPort === "off" && settings.prometheusPort === "off") return [];
   const { openHttpListeners } = await import("./http-listeners.ts");
   const amqp = listeners.map(({ tls, ...at }) => ({ protocol: tls ? "amqp/ssl" : "amqp", ...at }));
   let http: readonly HttpListener[] = [];
-  const about = { host, dataDir, configFiles, plugins, ports: () => [...amqp, ...http] };
+  const about = {
+    ...{ host, control, dataDir, configFiles, plugins, operatorKey },
+    ports: () => [...(control.takesClients ? amqp : []), ...http],
+  };
   http = await openHttpListeners(
     [
       {
@@ -166,9 +173,6 @@ async function openHttp(
   );
   return http;
 }
-
-/** How long clients may take to answer the close of a broker that stops. */
-const CLOSE_GRACE_MS = 1000;
 
 /** A running broker. Several in one process do not see each other. */
 export class Broker {
@@ -289,7 +293,10 @@ export class Broker {
           new Connection(socket, host, peer, (connection) => connections.delete(connection)),
         );
       });
-      const http = await orCloseAll(listeners, () => openHttp(host, listeners, options));
+      const control = new RunningNode(host, listeners, connections, () =>
+        definitions.importTo(host),
+      );
+      const http = await orCloseAll(listeners, () => openHttp(host, listeners, control, options));
       return new Broker(listeners, http, host, connections, close);
     } catch (error) {
       close();
@@ -304,21 +311,9 @@ export class Broker {
   }
 
   async #close(): Promise<void> {
-    const all = [...this.#listeners, ...this.#httpListeners];
-    const closed = Promise.all(all.map((listener) => listener.close()));
-    for (const connection of this.#connections) {
-      connection.close(
-        new AmqpError(
-          "CONNECTION_FORCED",
-          "broker forced connection closure with reason 'shutdown'",
-        ),
-      );
-    }
-    const impatience = setTimeout(() => {
-      for (const listener of this.#listeners) listener.dropAll();
-    }, CLOSE_GRACE_MS);
+    const closed = Promise.all(this.#httpListeners.map((listener) => listener.close()));
+    await closeClients(this.#listeners, this.#connections);
     await closed;
-    clearTimeout(impatience);
     this.#onClosed();
   }
 }

@@ -19,6 +19,8 @@ export interface Listener {
   readonly port: number;
   /** Takes no more clients; resolves when the last one is gone. */
   close(): Promise<unknown>;
+  /** After `close`: takes clients again, at the same port. */
+  open(): Promise<unknown>;
   /** Drops every client without a word. */
   dropAll(): void;
 }
@@ -99,6 +101,10 @@ async function listen(server: Server, address: Address, tls: boolean): Promise<L
       const closed = once(server, "close");
       server.close();
       return closed;
+    },
+    open() {
+      server.listen(port, host);
+      return once(server, "listening");
     },
     dropAll() {
       for (const socket of sockets) socket.destroy();

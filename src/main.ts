@@ -1,9 +1,12 @@
 #!/usr/bin/env node
 /** The command line: starts a broker and keeps it running until it is told to stop. */
 
+import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { version } from "./config.ts";
+import type { Broker } from "./index.ts";
+import { removeOperatorFile, writeOperatorFile } from "./operator-file.ts";
 import { type CommandLine, readCommandLine, SettingError } from "./settings/sources.ts";
 
 /** What clients connect with; a password is shown only when everybody knows it. */
@@ -11,8 +14,20 @@ function shownUrl(url: string): string {
   return url.replace(/:([^:@/]*)@/, (known, password) => (password === "guest" ? known : ":***@"));
 }
 
+/** For the command-line tools. That it cannot be written is no reason not to serve. */
+function noteOperator(dataDir: string, key: string, broker: Broker): void {
+  const { managementUrl: management, listeners } = broker;
+  try {
+    const content = { pid: process.pid, key, listeners, ...(management && { management }) };
+    writeOperatorFile(dataDir, content);
+  } catch (error) {
+    const { message } = error as Error;
+    process.stderr.write(`leveret: the command-line tools will need a user: ${message}\n`);
+  }
+}
+
 async function serve(commandLine: CommandLine): Promise<void> {
-  const [{ loadSettings }, { createLog }, { Broker }] = await Promise.all([
+  const [{ loadSettings }, { createLog }, { Broker: Embedded }] = await Promise.all([
     import("./settings/load.ts"),
     import("./log-output.ts"),
     import("./index.ts"),
@@ -27,10 +42,13 @@ async function serve(commandLine: CommandLine): Promise<void> {
   for (const notice of notices) log.warn(notice);
   const dataDir = memory ? undefined : resolve(settings.dataDir);
   log.info(dataDir === undefined ? "nothing is kept: --memory" : `data folder: ${dataDir}`);
-  const broker = await Broker.start({
+  const operatorKey = randomBytes(32).toString("base64url");
+  const broker = await Embedded.start({
     ...settings,
+    operatorKey,
     ...{ dataDir, log, configFiles: files, plugins: plugins.builtIn },
   });
+  if (dataDir !== undefined) noteOperator(dataDir, operatorKey, broker);
   const count = plugins.builtIn.length;
   log.info(`Leveret ${version} accepts connections at ${shownUrl(broker.url)}`);
   log.info(`Starting broker... completed with ${count} plugins.`);
@@ -41,6 +59,7 @@ async function serve(commandLine: CommandLine): Promise<void> {
   const stop = (signal: NodeJS.Signals): void => {
     if (stopping) process.exit(1);
     stopping = true;
+    if (dataDir !== undefined) removeOperatorFile(dataDir);
     log.info(`${signal} received: shutting down; a second one ends it at once`);
     broker.close().then(
       () => process.exit(0),

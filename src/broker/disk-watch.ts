@@ -41,6 +41,7 @@ export class DiskWatch {
   readonly #context: DiskWatchContext;
   /** What cannot be written now. */
   readonly #unwritable = new Set<string>();
+  #freeLimitBytes: number;
   #lowOnSpace = false;
   #hasReserve: boolean;
   #saidNoReserve = false;
@@ -49,17 +50,33 @@ export class DiskWatch {
 
   constructor(context: DiskWatchContext) {
     this.#context = context;
+    this.#freeLimitBytes = context.diskFreeLimit;
     // The process before this one may have left it.
     this.#hasReserve = context.disk.list().includes(RESERVE_NAME);
   }
 
-  /** Looks at the space from now on. */
-  start(): void {
-    const { disk, clock, alarm, diskFreeLimit } = this.#context;
+  /** With less free space, in bytes, publishers are held back. */
+  get freeLimitBytes(): number {
+    return this.#freeLimitBytes;
+  }
+
+  /** Counts at once. */
+  setFreeLimit(bytes: number): void {
+    this.#freeLimitBytes = bytes;
+    this.#lookAtSpace();
+  }
+
+  #lookAtSpace(): void {
     this.#try("the free space on the disk cannot be told", () => {
-      this.#lowOnSpace = disk.freeBytes() < diskFreeLimit;
+      this.#lowOnSpace = this.#context.disk.freeBytes() < this.#freeLimitBytes;
     });
     this.#check();
+  }
+
+  /** Looks at the space from now on. */
+  start(): void {
+    const { clock, alarm } = this.#context;
+    this.#lookAtSpace();
     this.#context.tick();
     this.#spaceTimer = clock.setTimer(SPACE_CHECK_MS, () => {
       // Not before: nobody should wait for it at a start.
@@ -102,11 +119,11 @@ export class DiskWatch {
   }
 
   #check(): void {
-    const { alarm, log, diskFreeLimit } = this.#context;
+    const { alarm, log } = this.#context;
     if (this.#lowOnSpace || this.#unwritable.size > 0) {
       if (alarm.raise("disk")) {
         log.warn(
-          { diskFreeLimit },
+          { diskFreeLimit: this.#freeLimitBytes },
           "disk alarm: publishers are blocked until there is space again",
         );
       }

@@ -428,6 +428,33 @@ export class Host {
     return bytes === Number.POSITIVE_INFINITY ? undefined : bytes;
   }
 
+  /** Until the process ends; what the settings say when it is undefined. Counts at once. */
+  setMemoryHighWatermark(highWatermark: number = this.settings.memoryHighWatermark): void {
+    this.#memoryWatch?.setHighWatermark(highWatermark);
+  }
+
+  /** With less free space on the disk, in bytes, publishers are blocked. */
+  get diskFreeLimit(): number {
+    return this.#diskWatch?.freeLimitBytes ?? this.settings.diskFreeLimit;
+  }
+
+  /** Until the process ends; what the settings say when it is undefined. Counts at once. */
+  setDiskFreeLimit(bytes: number = this.settings.diskFreeLimit): void {
+    this.#diskWatch?.setFreeLimit(bytes);
+  }
+
+  /** Everything goes but what exists from the start. Connections to virtual hosts that go are closed. */
+  reset(): void {
+    const { virtualHosts, users, globalParameters } = this;
+    for (const { name } of [...virtualHosts.all()]) {
+      virtualHosts.change(name, { protectedFromDeletion: false });
+      virtualHosts.delete(name);
+    }
+    for (const { name } of [...users.all()]) users.delete(name);
+    for (const { name } of [...globalParameters.all()]) globalParameters.clear(name);
+    this.#makeDefaults(new Map());
+  }
+
   /** Writes everything to the disk and closes it. */
   close(): void {
     this.#memoryWatch?.stop();

@@ -31,16 +31,32 @@ export interface MemoryWatchContext {
 }
 
 export class MemoryWatch {
-  /** With more in use publishers are blocked. */
-  readonly limitBytes: number;
+  #limitBytes: number;
   readonly #context: MemoryWatchContext;
   #timer: Timer | undefined;
 
   constructor(context: MemoryWatchContext) {
-    const { highWatermark, memory } = context;
     this.#context = context;
-    this.limitBytes =
-      highWatermark <= 1 ? Math.floor(highWatermark * memory.totalBytes) : highWatermark;
+    this.#limitBytes = this.#bytesOf(context.highWatermark);
+  }
+
+  /** With more in use publishers are blocked. */
+  get limitBytes(): number {
+    return this.#limitBytes;
+  }
+
+  /** Counts at once. */
+  setHighWatermark(highWatermark: number): void {
+    this.stop();
+    this.#limitBytes = this.#bytesOf(highWatermark);
+    this.#check();
+    this.start();
+  }
+
+  #bytesOf(highWatermark: number): number {
+    return highWatermark <= 1
+      ? Math.floor(highWatermark * this.#context.memory.totalBytes)
+      : highWatermark;
   }
 
   /** Looks at the memory from now on, if there is a limit. */

@@ -1,18 +1,26 @@
 /**
- * Where the broker is, and who the tools are there, as the environment says it. RabbitMQ's tools need no password, since they
- * share a secret with their node; these are the broker's default user unless they are told otherwise.
+ * Where the broker is, and who the tools are there.
+ *
+ * What the environment says comes first. Then the file in the broker's data folder, which makes the tools the operator, as
+ * RabbitMQ's are who share the node's secret; and where there is none, the broker's default user. The key of that file goes
+ * to the address of that file and nowhere else.
  */
 
+import { type OperatorFile, readOperatorFile } from "../operator-file.ts";
 import { readEnvironment } from "../settings/sources.ts";
 import { settings } from "../settings/table.ts";
 import { type Credentials, Management } from "./management.ts";
 
-function portOf(text: string | undefined): number {
-  const port = /^(?:.*:)?(\d{1,5})$/.exec(text ?? "")?.[1];
-  return port === undefined ? Number(settings.managementPort.default) : Number(port);
+/** What a running broker has noted of itself in its data folder. */
+export function operatorFileOf(environment: NodeJS.ProcessEnv): OperatorFile | undefined {
+  const { LEVERET_MANAGEMENT_URL: url, LEVERET_MANAGEMENT_USER: user } = environment;
+  if (url || user) return undefined;
+  const folder = readEnvironment(environment).get("dataDir")?.[0]?.text;
+  return readOperatorFile(folder ?? settings.dataDir.default);
 }
 
-function credentialsOf(environment: NodeJS.ProcessEnv): Credentials {
+/** Those of the default user, where the environment names no other. */
+export function credentialsOf(environment: NodeJS.ProcessEnv): Credentials {
   const source = readEnvironment(environment);
   const { LEVERET_MANAGEMENT_USER: user, LEVERET_MANAGEMENT_PASSWORD: password } = environment;
   return {
@@ -22,8 +30,16 @@ function credentialsOf(environment: NodeJS.ProcessEnv): Credentials {
   };
 }
 
+function portOf(text: string | undefined): number {
+  const port = /^(?:.*:)?(\d{1,5})$/.exec(text ?? "")?.[1];
+  return port === undefined ? Number(settings.managementPort.default) : Number(port);
+}
+
 /** Asks nobody yet. */
 export function managementOf(environment: NodeJS.ProcessEnv): Management {
+  const noted = operatorFileOf(environment);
+  if (noted?.management !== undefined)
+    return new Management(new URL(noted.management), { key: noted.key });
   const { LEVERET_MANAGEMENT_URL: url, LEVERET_MANAGEMENT_PORT: port } = environment;
   return new Management(
     new URL(url || `http://127.0.0.1:${portOf(port)}`),

@@ -5,6 +5,7 @@
  * `Failure`. It prints nothing itself.
  */
 
+import type { OperatorFile } from "../operator-file.ts";
 import type { Management, Row } from "./management.ts";
 
 export const tools = ["rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-plugins"] as const;
@@ -56,6 +57,8 @@ export type Output = Table | Text | undefined;
 export interface Call {
   readonly tool: Tool;
   readonly management: Management;
+  /** What the broker says of itself in its data folder. */
+  readonly noted: OperatorFile | undefined;
   readonly arguments: readonly string[];
   readonly options: Readonly<Record<string, string | number | boolean>>;
   /** `--vhost`, or the one called `/`. */

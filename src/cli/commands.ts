@@ -1,6 +1,7 @@
 /** The table of all commands. One more is one row in the file of its subject. */
 
 import type { Command } from "./command.ts";
+import { controlCommands } from "./commands/control.ts";
 import { definitionCommands } from "./commands/definitions.ts";
 import { featureFlagCommands } from "./commands/feature-flags.ts";
 import { healthCommands } from "./commands/health.ts";
@@ -18,6 +19,7 @@ import { virtualHostCommands } from "./commands/virtual-hosts.ts";
 export const commands: readonly Command[] = [
   helpCommand,
   ...nodeCommands,
+  ...controlCommands,
   ...statusCommands,
   ...healthCommands,
   ...listingCommands,

@@ -24,7 +24,14 @@ export class Failure extends Error {
 }
 
 /** The arguments are wrong: the tool adds how the command is used. */
-export class UsageFailure extends Failure {}
+export class UsageFailure extends Failure {
+  readonly heading: string;
+
+  constructor(code: ExitCode, message: string, heading = "Error (argument validation)") {
+    super(code, message);
+    this.heading = heading;
+  }
+}
 
 /** The usual form: a heading, and what went wrong below it. */
 export function failed(code: ExitCode, message: string): Failure {

@@ -1,6 +1,7 @@
 /** The ports of the broker, as the tools show them, and the protocols that they go by. */
 
-import type { Management, Row } from "./management.ts";
+import type { Call } from "./command.ts";
+import type { Row } from "./management.ts";
 
 export interface Listener {
   readonly interface: string;
@@ -32,14 +33,22 @@ export function protocolOf(name: string): string {
   return Object.hasOwn(protocols, lower) ? protocols[lower]! : lower;
 }
 
-export async function listeners(management: Management): Promise<readonly Listener[]> {
+function described(address: string, port: number, protocol: string): Listener {
+  const purpose = purposes[protocol] ?? protocol;
+  return { interface: address.includes(":") ? `[${address}]` : address, port, protocol, purpose };
+}
+
+/** Where the management API is off, those for AMQP. */
+export async function listeners({ management, noted }: Call): Promise<readonly Listener[]> {
+  if (noted !== undefined && noted.management === undefined) {
+    return noted.listeners.map(({ tls, host, port }) =>
+      described(host, port, tls ? "amqp/ssl" : "amqp"),
+    );
+  }
   const { listeners: all } = await management.get<{ listeners: readonly Row[] }>("/api/overview");
-  return all.map(({ ip_address: address, port, protocol }) => ({
-    interface: String(address).includes(":") ? `[${address}]` : String(address),
-    port: Number(port),
-    protocol: String(protocol),
-    purpose: purposes[String(protocol)] ?? String(protocol),
-  }));
+  return all.map(({ ip_address: address, port, protocol }) =>
+    described(String(address), Number(port), String(protocol)),
+  );
 }
 
 export function listenerLine({ interface: on, port, protocol, purpose }: Listener): string {

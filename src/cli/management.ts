@@ -15,6 +15,11 @@ export interface Credentials {
   readonly password: string;
 }
 
+/** The operator's. */
+export interface Key {
+  readonly key: string;
+}
+
 export type Row = Readonly<Record<string, unknown>>;
 
 export class ManagementError extends Error {
@@ -54,21 +59,17 @@ function reasonOf({ status, text }: Answer): string {
 
 export class Management {
   readonly url: URL;
-  readonly #credentials: Credentials;
+  readonly #credentials: Credentials | Key;
 
-  constructor(url: URL, credentials: Credentials) {
+  constructor(url: URL, credentials: Credentials | Key) {
     this.url = url;
     this.#credentials = credentials;
   }
 
   get #authorization(): string {
+    if ("key" in this.#credentials) return `Bearer ${this.#credentials.key}`;
     const { user, password } = this.#credentials;
     return `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
-  }
-
-  /** The same user, of the broker there. */
-  at(url: URL): Management {
-    return new Management(url, this.#credentials);
   }
 
   /** The same broker, as somebody else. */

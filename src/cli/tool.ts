@@ -5,7 +5,7 @@
  * What is printed is the caller's: nothing here knows a process.
  */
 
-import { managementOf, nodeName } from "./broker-address.ts";
+import { managementOf, nodeName, operatorFileOf } from "./broker-address.ts";
 import type { Call, Command, Tool } from "./command.ts";
 import { commands } from "./commands.ts";
 import { exitCodes, Failure, failed, UsageFailure } from "./failure.ts";
@@ -59,6 +59,7 @@ function callOf(tool: Tool, { arguments: given, options }: Invocation, terminal:
   const call: Call = {
     tool,
     management: managementOf(environment),
+    noted: operatorFileOf(environment),
     arguments: given,
     options,
     vhost: String(options["vhost"] ?? "/"),
@@ -131,9 +132,14 @@ ${node}:
 `;
 }
 
-function argumentsError(tool: Tool, command: Command, argv: readonly string[], message: string) {
+function argumentsError(
+  tool: Tool,
+  command: Command,
+  argv: readonly string[],
+  { heading, message }: UsageFailure,
+): string {
   const given = `Arguments given:\n\t${argv.join(" ")}`;
-  return `Error (argument validation): ${message}\n${given}\n${usage(tool, command)}`;
+  return `${heading}: ${message}\n${given}\n${usage(tool, command)}`;
 }
 
 /** Without a command: help, or the version. */
@@ -170,7 +176,7 @@ export async function runTool(
     return 0;
   } catch (error) {
     if (error instanceof UsageFailure && command !== undefined) {
-      terminal.error(argumentsError(tool, command, argv, error.message));
+      terminal.error(argumentsError(tool, command, argv, error));
       return exitCodes[error.code];
     }
     if (error instanceof Failure) {

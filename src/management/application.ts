@@ -110,7 +110,7 @@ export class Application {
   }
 
   #add(route: Route): void {
-    const { host } = this.#context;
+    const { host, operatorKey } = this.#context;
     const { needs, bodyBytesMax: bodyLimit = BODY_BYTES_MAX } = route;
     this.#fastify.route({
       method: route.method,
@@ -121,7 +121,7 @@ export class Application {
         const user =
           needs === "nothing"
             ? nobody
-            : authenticate(host, request.headers.authorization, request.ip);
+            : authenticate(host, request.headers.authorization, request.ip, operatorKey);
         const { vhost } = request.params as Record<string, string | undefined>;
         authorise(host, user, route, vhost);
         (request as { user?: unknown }).user = user;

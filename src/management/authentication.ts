@@ -8,6 +8,7 @@ import type { Host } from "../broker/host.ts";
 import { login } from "../broker/login.ts";
 import type { User } from "../broker/users.ts";
 import { HttpError, notAuthorised } from "./http-error.ts";
+import { hasKey, operator } from "./operator.ts";
 import type { Needs, Route } from "./route.ts";
 import { isAdministrator, isManagementUser, isMonitor, isPolicymaker } from "./tags.ts";
 
@@ -21,9 +22,15 @@ const refused = new HttpError(401, { error: "not_authorized", reason: "Login fai
 
 const BASIC = /^basic\s+([A-Za-z0-9+/_-]*={0,2})\s*$/i;
 
-/** The user of a header `Authorization`; throws `unauthenticated`, or a 401 that says no more than that it is refused. */
-export function authenticate(host: Host, header: string | undefined, address: string): User {
+/** The user of a header `Authorization`, or the operator, who has the key; throws `unauthenticated`, or a 401 that says no more than that it is refused. */
+export function authenticate(
+  host: Host,
+  header: string | undefined,
+  address: string,
+  operatorKey: string | undefined,
+): User {
   if (header === undefined) throw unauthenticated;
+  if (hasKey(header, operatorKey)) return operator;
   const encoded = BASIC.exec(header)?.[1];
   if (encoded === undefined) throw refused;
   const credentials = Buffer.from(encoded, "base64");

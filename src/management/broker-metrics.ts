@@ -58,7 +58,7 @@ export function identity({ host }: Context): Metric[] {
 }
 
 export function nodeMetrics({ host, processFacts }: Context): Metric[] {
-  const { alarm, settings, churn } = host;
+  const { alarm, churn } = host;
   const facts = processFacts();
   const free = host.freeDiskBytes;
   return [
@@ -103,7 +103,7 @@ export function nodeMetrics({ host, processFacts }: Context): Metric[] {
       : [gauge("disk_space_available_bytes", free, "Disk space available in bytes")]),
     gauge(
       "disk_space_available_limit_bytes",
-      settings.diskFreeLimit,
+      host.diskFreeLimit,
       "Free disk space low watermark in bytes",
     ),
   ];

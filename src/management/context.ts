@@ -28,13 +28,29 @@ export interface ProcessFacts {
   readonly filesOpen: number | undefined;
 }
 
+/** Stopping and starting the node for its clients; nothing of it touches this API. */
+export interface NodeControl {
+  /** Whether `stopClients` was called last. */
+  readonly isStopped: boolean;
+  readonly takesClients: boolean;
+  suspendListeners(): void;
+  resumeListeners(): Promise<void>;
+  stopClients(): Promise<void>;
+  startClients(): Promise<void>;
+  /** Deletes everything but what exists from the start. */
+  reset(): void;
+}
+
 export interface ManagementContext {
   readonly host: Host;
   readonly statistics: Statistics;
   /** All that are open, those of this API among them. */
   ports(): readonly OpenPort[];
+  readonly control: NodeControl;
   certificates(): readonly PortCertificate[];
   processFacts(): ProcessFacts;
+  /** Whoever has it is the operator. */
+  readonly operatorKey?: string | undefined;
   readonly dataDir: string | undefined;
   readonly configFiles: readonly string[];
   readonly plugins: readonly string[];

@@ -80,8 +80,6 @@ const alwaysHealthy = [
     "Whether mirrors would be lost",
     { reason: "single node cluster" },
   ],
-  ["is-in-service", "Whether the node takes clients", {}],
-  ["ready-to-serve-clients", "Whether the node has started and takes clients", {}],
   ["reached-target-cluster-size", "Whether the cluster is complete", {}],
   ["metadata-store/initialized", "Whether the store of metadata is there", {}],
   ["metadata-store/initialized/with-data", "Whether the store of metadata has data", {}],
@@ -91,6 +89,11 @@ const alwaysHealthy = [
     {},
   ],
 ] as const;
+
+function takesClients({ context }: Call): Reply {
+  if (context.control.takesClients) return healthy;
+  return failed("the rabbit node is not ready to serve clients", {});
+}
 
 function connectionLimit({ host }: Call): Reply {
   const { maxConnections } = host.settings;
@@ -141,6 +144,20 @@ export const healthRoutes: readonly Route[] = [
     needs: "management",
     summary: "Whether one more connection would be taken",
     handle: connectionLimit,
+  },
+  {
+    method: "GET",
+    path: "/api/health/checks/is-in-service",
+    needs: "management",
+    summary: "Whether the node takes clients",
+    handle: takesClients,
+  },
+  {
+    method: "GET",
+    path: "/api/health/checks/ready-to-serve-clients",
+    needs: "management",
+    summary: "Whether the node has started and takes clients",
+    handle: takesClients,
   },
   ...alwaysHealthy.map(
     ([name, summary, more]): Route => ({

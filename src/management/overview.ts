@@ -120,7 +120,7 @@ function nodeJson({ context, host }: Call): Record<string, unknown> {
   return {
     name: NODE_NAME,
     type: "disc",
-    running: true,
+    running: !context.control.isStopped,
     being_drained: false,
     partitions: [],
     os_pid: String(facts.pid),
@@ -138,7 +138,7 @@ function nodeJson({ context, host }: Call): Record<string, unknown> {
     mem_used: facts.memoryUsedBytes,
     mem_alarm: alarm.isLow("memory"),
     disk_free: host.freeDiskBytes ?? Number.MAX_SAFE_INTEGER,
-    disk_free_limit: settings.diskFreeLimit,
+    disk_free_limit: host.diskFreeLimit,
     disk_free_alarm: alarm.isLow("disk"),
     rates_mode: "basic",
     net_ticktime: 60,

@@ -13,6 +13,7 @@ import type { ManagementContext } from "./context.ts";
 import { nothingThere } from "./http-error.ts";
 import { type JsonObject, parseObject } from "./input.ts";
 import type { Query } from "./listing.ts";
+import { operator, operatorAccess } from "./operator.ts";
 import { isAdministrator, isMonitor } from "./tags.ts";
 
 /**
@@ -92,6 +93,7 @@ export class Call {
 
   /** What the user may do there. */
   accessTo(vhost: VirtualHost): Access {
+    if (this.user === operator) return operatorAccess(vhost.name);
     return this.host.permissions.access(this.user.name, vhost.name);
   }
 

@@ -4,6 +4,7 @@ import { alivenessRoutes } from "./aliveness.ts";
 import { bindingRoutes } from "./bindings.ts";
 import { channelRoutes } from "./channels.ts";
 import { connectionRoutes } from "./connections.ts";
+import { controlRoutes } from "./control.ts";
 import { definitionRoutes } from "./definitions.ts";
 import { exchangeRoutes } from "./exchanges.ts";
 import { healthRoutes } from "./health-checks.ts";
@@ -33,6 +34,7 @@ export const routes: readonly Route[] = [
   ...channelRoutes,
   ...policyRoutes,
   ...parameterRoutes,
+  ...controlRoutes,
   ...definitionRoutes,
   {
     method: "GET",

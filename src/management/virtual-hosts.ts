@@ -7,6 +7,7 @@ import { connectionJson } from "./connections.ts";
 import { nothingThere } from "./http-error.ts";
 import { flag, given } from "./input.ts";
 import { chosenColumns, listing, pagedListing } from "./listing.ts";
+import { operator } from "./operator.ts";
 import { permissionsWhere, topicPermissionsWhere } from "./permissions.ts";
 import { type Call, done, ok, put, type Reply, type Route } from "./route.ts";
 import { virtualHostSpec } from "./virtual-host-spec.ts";
@@ -36,7 +37,7 @@ function virtualHostJson({ context }: Call, vhost: VirtualHost): Record<string, 
   };
 }
 
-/** Whoever makes a virtual host has all permissions in it [RabbitMQ]. */
+/** Whoever makes a virtual host has all permissions in it, but for the operator, who has them anyway [RabbitMQ]. */
 function putVirtualHost(call: Call): Reply {
   const { virtualHosts, permissions } = call.host;
   const name = call.parameter("vhost");
@@ -45,6 +46,7 @@ function putVirtualHost(call: Call): Reply {
     given(call.json, "tracing") === undefined ? undefined : flag(call.json, "tracing");
   if (isNew) {
     virtualHosts.add(name, virtualHostSpec(call.json));
+    if (call.user === operator) return put(isNew);
     permissions.set(call.user.name, name, { configure: ".*", write: ".*", read: ".*" });
   } else {
     virtualHosts.change(name, virtualHostSpec(call.json));

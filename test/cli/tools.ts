@@ -68,6 +68,7 @@ export async function run(
     nowMs: () => nowMs,
     pause: async () => {
       nowMs += 250;
+      await new Promise(setImmediate);
     },
   });
   return { code, out: plain(out), error: plain(error) };

@@ -300,6 +300,7 @@ export const rows = {
   G18: { title: "The cluster of one node" },
   G19: { title: "Feature flags and deprecated features" },
   G20: { title: "Logging in to the API, and what user tags allow there" },
+  G22: { title: "Resetting", notChecked: "nobody else's node is to be reset" },
   G21: { title: "Rates", notChecked: "they depend on when RabbitMQ took its samples" },
 } as const satisfies Record<string, Row>;
 

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { RABBITMQ_VERSION } from "../../config.ts";
-import { managementOf } from "../broker-address.ts";
+import { credentialsOf, managementOf } from "../broker-address.ts";
 import { Management, ManagementError } from "../management.ts";
 import type { Terminal } from "../tool.ts";
 import { type AdminCall, AdminFailure, type AdminOutput } from "./action.ts";
@@ -64,23 +64,28 @@ function settled(options: Options, environment: NodeJS.ProcessEnv): Options {
   return all["host"] === undefined ? all : { ...all, hostname: all["host"] };
 }
 
+/** The broker's key goes only where `managementOf` says: whoever names an address is a user there. */
 function managementFor(options: Options, environment: NodeJS.ProcessEnv): Management {
   const otherwise = managementOf(environment);
   const { hostname, port, "base-uri": base } = options;
+  const isTls = options["ssl"] === true || options["use-tls"] === true;
   const url = new URL(base === undefined ? otherwise.url : String(base));
+  const name = options["username"] ?? decodeURIComponent(url.username);
+  if ([hostname, port, base].every((each) => each === undefined) && name === "" && !isTls)
+    return otherwise;
   if (hostname !== undefined) {
     url.hostname = String(hostname);
     // On another machine it is where it usually is.
     if (port === undefined) url.port = "15672";
   }
   if (port !== undefined) url.port = String(port);
-  if (options["ssl"] === true || options["use-tls"] === true) url.protocol = "https:";
-  const user = options["username"] ?? decodeURIComponent(url.username);
-  const password = options["password"] ?? decodeURIComponent(url.password);
-  const root = new URL(url.origin);
-  return user === ""
-    ? otherwise.at(root)
-    : new Management(root, { user: String(user), password: String(password) });
+  if (isTls) url.protocol = "https:";
+  const secret = options["password"] ?? decodeURIComponent(url.password);
+  const { user, password } = credentialsOf(environment);
+  return new Management(new URL(url.origin), {
+    user: String(name || user),
+    password: String(name === "" ? secret || password : secret),
+  });
 }
 
 function usage(): string {

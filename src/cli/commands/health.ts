@@ -9,17 +9,24 @@ import { ManagementError, type Row } from "../management.ts";
 const CONNECT_TIMEOUT_MS = 3000;
 
 /** Whoever it is that asks: a broker that refuses a user is there. */
-async function ping({ management, node, timeoutMs }: Call): Promise<Output> {
+async function ping(call: Call): Promise<Output> {
+  if (await isThere(call)) return { text: "Ping succeeded" };
+  const text = `Failed to connect and authenticate to ${call.node} in ${call.timeoutMs(60_000)} ms`;
+  throw failed("unavailable", text);
+}
+
+/** Where the management API is off, the ports for AMQP are asked. */
+async function isThere(call: Call): Promise<boolean> {
+  const { management, noted } = call;
+  if (noted !== undefined && noted.management === undefined)
+    return (await Promise.all((await listeners(call)).map(canConnect))).includes(true);
   try {
     await management.get("/api/auth");
+    return true;
   } catch (error) {
-    if (!(error instanceof ManagementError)) throw error;
-    throw failed(
-      "unavailable",
-      `Failed to connect and authenticate to ${node} in ${timeoutMs(60_000)} ms`,
-    );
+    if (error instanceof ManagementError) return false;
+    throw error;
   }
-  return { text: "Ping succeeded" };
 }
 
 async function isReady({ management }: Call): Promise<boolean> {
@@ -58,9 +65,10 @@ function portsOf(all: readonly Listener[]): string {
   return [...ports].sort((one, other) => one - other).join(", ");
 }
 
-async function checkPortConnectivity({ management, node, ...call }: Call): Promise<Output> {
+async function checkPortConnectivity(call: Call): Promise<Output> {
+  const { node } = call;
   const address = call.options["address"];
-  const all = (await listeners(management)).map((listener) =>
+  const all = (await listeners(call)).map((listener) =>
     address === undefined ? listener : { ...listener, interface: String(address) },
   );
   const connected = await Promise.all(all.map(canConnect));
@@ -109,8 +117,9 @@ function checkPort({ arguments: [port = ""] }: Call): void {
   if (!/^[1-9]\d{0,4}$/.test(port)) throw badArgument("Argument must be a positive integer");
 }
 
-async function checkPortListener({ management, node, arguments: given }: Call): Promise<Output> {
-  const all = await listeners(management);
+async function checkPortListener(call: Call): Promise<Output> {
+  const { node, arguments: given } = call;
+  const all = await listeners(call);
   const port = Number(given[0]);
   if (all.some((listener) => listener.port === port))
     return { text: `A listener for port ${port} is running on node ${node}.` };
@@ -118,12 +127,9 @@ async function checkPortListener({ management, node, arguments: given }: Call): 
   throw new Failure("unavailable", text);
 }
 
-async function checkProtocolListener({
-  management,
-  node,
-  arguments: given,
-}: Call): Promise<Output> {
-  const all = await listeners(management);
+async function checkProtocolListener(call: Call): Promise<Output> {
+  const { node, arguments: given } = call;
+  const all = await listeners(call);
   const [name = ""] = given;
   const protocol = protocolOf(name);
   if (all.some((listener) => listener.protocol === protocol))

@@ -98,22 +98,43 @@ async function awaitNodes(call: Call): Promise<undefined> {
   await awaitStartup(call);
 }
 
+type Answer = (call: Call, match: RegExpExecArray) => string | Promise<string>;
+
+const watermarks: Readonly<Record<string, readonly [path: string, value: number]>> = {
+  memory: ["/api/control/memory-high-watermark", 0],
+  disk: ["/api/control/disk-free-limit", Number.MAX_SAFE_INTEGER],
+};
+
+/** An alarm is set by a watermark that nothing can keep, and cleared by what the settings say. */
+function alarm(isSet: boolean): Answer {
+  return async ({ management }, [, resource = ""]) => {
+    const [path, value] = watermarks[resource]!;
+    await management.put(path, { value: isSet ? value : null });
+    return "ok";
+  };
+}
+
 /** What test suites ask for with it. It is no Erlang. */
-const expressions: readonly (readonly [pattern: RegExp, answer: (call: Call) => string])[] = [
+const expressions: readonly (readonly [pattern: RegExp, answer: Answer])[] = [
   [/^node\(\)\.?$/, ({ node }) => node],
   [/^rabbit:is_running\(\)\.?$/, () => "true"],
-  [/^rabbit_nodes:(all|list)_running\(\)\.?$/, ({ node }) => `[${node}]`],
+  [/^rabbit_nodes:(?:all|list)_running\(\)\.?$/, ({ node }) => `[${node}]`],
+  [
+    /^rabbit_alarm:set_alarm\(\{\{resource_limit, *(memory|disk), *node\(\)\}, *\[\]\}\)\.?$/,
+    alarm(true),
+  ],
+  [/^rabbit_alarm:clear_alarm\(\{resource_limit, *(memory|disk), *node\(\)\}\)\.?$/, alarm(false)],
 ];
 
 async function evaluate(call: Call): Promise<Output> {
-  const [expression = ""] = call.arguments;
-  const known = expressions.find(([pattern]) => pattern.test(expression.trim()));
-  if (known === undefined) {
-    const text = "this broker is not written in Erlang, and cannot evaluate it";
-    throw failed("unavailable", text);
+  const expression = call.arguments[0]!.trim();
+  for (const [pattern, answer] of expressions) {
+    const match = pattern.exec(expression);
+    if (match === null) continue;
+    await call.management.get("/api/auth");
+    return { text: await answer(call, match) };
   }
-  await call.management.get("/api/auth");
-  return { text: known[1](call) };
+  throw failed("unavailable", "this broker is not written in Erlang, and cannot evaluate it");
 }
 
 function checkNumber({ arguments: [count = ""] }: Call): void {

@@ -39,7 +39,7 @@ async function factsOf(call: Call): Promise<Facts> {
   return {
     overview: await management.get("/api/overview"),
     node,
-    listeners: await listeners(management),
+    listeners: await listeners(call),
     vhosts: (await management.list("/api/vhosts?columns=name")).length,
     alarms: (await alarms(call)).map((resource) => alarmLine(resource, call.node)),
   };
@@ -236,8 +236,9 @@ export const statusCommands: readonly Command[] = [
     summary:
       "Lists active connection listeners (bound interface, port, protocol) on the target node",
     says: ({ node }) => `Asking node ${node} to report its protocol listeners ...`,
-    async run({ management, node }) {
-      const all = await listeners(management);
+    async run(call) {
+      const { node } = call;
+      const all = await listeners(call);
       const withNode = all.map((listener) => ({ ...listener, node }));
       return {
         text: all.map(listenerLine).join("\n"),

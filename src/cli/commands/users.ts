@@ -158,7 +158,8 @@ export const userCommands: readonly Command[] = [
     async run({ management }) {
       const rows = await management.list("/api/users");
       const columns = ["user", "tags"];
-      return { columns, rows: rows.map(({ name, tags }) => ({ user: name, tags })) };
+      const users = rows.map(({ name, tags }) => ({ user: name, tags }));
+      return { columns, rows: users, collected: true };
     },
   },
   {
