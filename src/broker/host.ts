@@ -35,6 +35,7 @@ import { type KeptVirtualHost, restoreAdministration } from "./restore.ts";
 import { forgetful, type TopologyEntry, type TopologyRecorder } from "./topology.ts";
 import { Users } from "./users.ts";
 import { VirtualHost } from "./vhost.ts";
+import { VirtualHostDefaults } from "./virtual-host-defaults.ts";
 import { VirtualHosts } from "./virtual-hosts.ts";
 
 export interface HostContext {
@@ -134,10 +135,13 @@ export class Host {
       this.permissions.forgetUser(name);
       this.connections.closeOfUser(name, `user '${name}' is deleted`);
     });
+    const vhostDefaults = new VirtualHostDefaults(settings);
     this.virtualHosts = new VirtualHosts({
       record,
       open: (name) => this.#openVirtualHost(name),
       remove: (vhost) => this.#removeVirtualHost(vhost),
+      defaults: (name) => vhostDefaults.specOf(name),
+      added: (name) => vhostDefaults.addUsers(name, this.users, this.permissions),
     });
     const hasVirtualHost = (name: string): boolean => this.virtualHosts.find(name) !== undefined;
     this.permissions = new Permissions({
@@ -175,7 +179,8 @@ export class Host {
   /** What the broker is called: a global parameter, as `rabbitmqctl set_cluster_name` sets it. */
   get clusterName(): string {
     const name = this.globalParameters.find("cluster_name");
-    return typeof name === "string" && name !== "" ? name : NODE_NAME;
+    if (typeof name === "string" && name !== "") return name;
+    return this.settings.clusterName ?? NODE_NAME;
   }
 
   /** What has messages in a data folder, durable queues and delaying exchanges, by virtual host and id; for reports. */

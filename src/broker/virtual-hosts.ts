@@ -48,6 +48,10 @@ export interface VirtualHostsContext {
   readonly record: RecordAdministration;
   /** Makes one of which nothing is kept from before; throws UNAVAILABLE when the disk has no room for it. */
   open(name: string): VirtualHost;
+  /** What one of that name is, as far as nobody says otherwise. */
+  defaults(name: string): VirtualHostSpec;
+  /** There is a new one. */
+  added(name: string): void;
   /** Ends its connections and removes all that is kept of one that has been recorded as deleted. */
   remove(vhost: VirtualHost): void;
 }
@@ -65,11 +69,12 @@ export class VirtualHosts {
     if (this.#byName.has(name))
       throw new AdministrationError("ALREADY_EXISTS", `there is a vhost '${name}' already`);
     checkName("vhost", name, NAME_BYTES_MAX);
-    const properties = change(noProperties, spec);
+    const properties = change(noProperties, { ...this.#context.defaults(name), ...spec });
     this.#context.record(entry({ name, properties }));
     const vhost = this.#context.open(name);
     vhost.properties = properties;
     this.#byName.set(name, vhost);
+    this.#context.added(name);
     return vhost;
   }
 

@@ -96,7 +96,7 @@ function overview(call: Call): Reply {
     cluster_name: call.host.clusterName,
     cluster_tags: [],
     node_tags: [],
-    default_queue_type: "classic",
+    default_queue_type: call.host.settings.defaultQueueType ?? "classic",
     erlang_version: "0",
     erlang_full_version: `Leveret ${version} on Node.js ${context.processFacts().nodeVersion}`,
     release_series_support_status: "supported",

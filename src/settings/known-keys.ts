@@ -8,9 +8,9 @@ const foreignKeys = new Set(
   `
   amqp1_0 auth_backends auth_cache auth_http auth_ldap auth_mechanisms auth_oauth2 aws
   background_gc_enabled background_gc_target_interval classic_queue cluster_formation
-  cluster_keepalive_interval cluster_name cluster_partition_handling cluster_tags collect_statistics
+  cluster_keepalive_interval cluster_partition_handling cluster_tags collect_statistics
   collect_statistics_interval credential_validator default_limits
-  default_permissions default_policies default_queue_type default_user_tags default_users default_worker_pool_size definitions
+  default_permissions default_policies default_user_tags default_users default_worker_pool_size definitions
   delegate_count deprecated_features disk_free_limit distributed_cookie distribution dead_letter_worker_consumer_prefetch
   dead_letter_worker_publisher_confirm_timeout erlang event_exchange exchange_types ha_promote_on_failure hipe_compile
   initial_frame_max khepri_default_timeout limits listeners load_definitions log loopback_users management management_agent

@@ -10,6 +10,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { isForeignKey, isMet } from "./known-keys.ts";
 import type { ConfEntry } from "./rabbitmq-conf.ts";
+import { isRecords, readRecords } from "./records.ts";
 import { type Setting, type SettingName, settingRows, settings, variablesOf } from "./table.ts";
 
 /** A wrong setting: one line that says where it stands and what is allowed. */
@@ -21,6 +22,9 @@ export class SettingError extends Error {
 export interface Item {
   readonly text: string;
   readonly place: string;
+  /** Of a family of objects: which of them, and which of its fields. */
+  readonly name?: string;
+  readonly field?: string;
 }
 
 /** What one source says of a setting: one item, or those of a family of keys. */
@@ -123,13 +127,15 @@ function itemOf(pattern: string, entry: PlacedEntry): Item | "nothing" | undefin
   const parts = pattern.split(".");
   const last = parts.at(-1)!;
   const isFamily = last === "*" || last === "NAME";
-  const fixed = isFamily ? parts.length - 1 : parts.length;
+  const fixed = parts.length - (last === "FIELD" ? 2 : isFamily ? 1 : 0);
   if (entry.key.length !== parts.length) return undefined;
   if (parts.slice(0, fixed).some((part, index) => part !== entry.key[index])) return undefined;
+  const { text, place, key } = entry;
+  if (last === "FIELD") return { text, place, name: key.at(-2)!, field: key.at(-1)! };
   if (last !== "NAME") return entry;
-  if (entry.text === "true") return { text: entry.key.at(-1)!, place: entry.place };
-  if (entry.text === "false") return "nothing";
-  throw new SettingError(`${entry.place}${entry.text}: allowed is true or false`);
+  if (text === "true") return { text: key.at(-1)!, place };
+  if (text === "false") return "nothing";
+  throw new SettingError(`${place}${text}: allowed is true or false`);
 }
 
 /** Of several keys for one setting the last in the table is the strongest. */
@@ -168,6 +174,12 @@ export function resolve(name: SettingName, sources: readonly Source[]): unknown 
   const { kind, default: otherwise, secret }: Setting<unknown> = settings[name];
   const items = sources.find((source) => source.has(name))?.get(name);
   if (items === undefined) return otherwise;
+  if (isRecords(kind)) {
+    const texts = items.map((item) => ({ ...item, name: item.name!, field: item.field! }));
+    return readRecords(kind, texts, ({ place, text }, allowed) => {
+      throw new SettingError(`${place}${secret ? "***" : text}: allowed is ${allowed}`);
+    });
+  }
   // A family of keys of which none is set to true.
   const text = items.length === 0 ? "none" : items.map((item) => item.text).join(",");
   const value = kind.parse(text);

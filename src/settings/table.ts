@@ -24,6 +24,7 @@ import {
   text,
   watermark,
 } from "./kinds.ts";
+import { records } from "./records.ts";
 
 export interface Setting<Value> {
   readonly kind: Kind<Value>;
@@ -38,7 +39,7 @@ export interface Setting<Value> {
   readonly environmentFile?: string;
   /**
    * Keys of rabbitmq.conf. What ends in `.*` is a family whose values make up a list, what ends in `.NAME` one whose
-   * last part is the value when the key is set to true.
+   * last part is the value when the key is set to true, and what ends in `.NAME.FIELD` one of objects with fields.
    */
   readonly keys?: readonly string[];
   /** Never shown. */
@@ -247,6 +248,42 @@ export const brokerSettings = {
     default: ".*",
     help: "what that user may read from there",
     keys: ["default_permissions.read"],
+  }),
+  /** Users who get permissions in each new virtual host whose name their pattern fits, and are made with the first. */
+  defaultUsers: setting({
+    kind: records({
+      vhostPattern: text,
+      password: text,
+      tags: listOf(text),
+      configure: text,
+      write: text,
+      read: text,
+    }),
+    default: [],
+    help: "users who get permissions in each new virtual host whose name fits, and are made for it",
+    keys: ["default_users.NAME.FIELD"],
+    secret: true,
+  }),
+  /** Limits of new virtual hosts whose name the pattern fits. */
+  defaultLimits: setting({
+    kind: records({ pattern: text, maxConnections: limit, maxQueues: limit }),
+    default: [],
+    help: "limits of each new virtual host whose name fits",
+    keys: ["default_limits.vhosts.NAME.FIELD"],
+  }),
+  /** Of new virtual hosts: what a queue is that is declared without `x-queue-type`. */
+  defaultQueueType: setting({
+    kind: optional(choice(["classic", "quorum"])),
+    default: undefined,
+    help: "the default queue type of new virtual hosts",
+    keys: ["default_queue_type"],
+  }),
+  /** What the broker calls itself, unless somebody has called it otherwise. */
+  clusterName: setting({
+    kind: optional(text),
+    default: undefined,
+    help: "what the broker is called by clients and in the API",
+    keys: ["cluster_name"],
   }),
   /** Definitions in RabbitMQ's format to be imported at each start. When they define users there is no default user. */
   definitions: setting({

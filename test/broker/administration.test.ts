@@ -1,6 +1,6 @@
 /**
  * Users, permissions, virtual hosts and connections as whoever embeds a broker manages them: what is listed, what is refused
- * and why, and the limits that are settings. Reference rows A4, A10, A14, N25, N26, V1, V4, V5.
+ * and why, and the limits that are settings. Reference rows A4, A10, A14, N25, N26, V1, V4, V5, V13.
  */
 import { type Channel, type ChannelModel, connect } from "amqplib";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -353,7 +353,7 @@ describe("limits of the whole broker", () => {
     await one.createChannel();
   });
 
-  test("V4 on queues and exchanges, in all virtual hosts together", async () => {
+  test("V4 V13 on queues and exchanges, in all virtual hosts together", async () => {
     const predeclared = 7;
     const broker = await start({
       clusterQueueLimit: 1,

@@ -94,6 +94,10 @@ export const rows = {
   A11: { title: "Permissions that change while a channel is open" },
   A13: { title: "The user-id property is the publisher's own name" },
   A14: { title: "The default user" },
+  A15: {
+    title: "Further default users",
+    notChecked: "newer than 3.10, and a matter of the node's configuration",
+  },
 
   V1: { title: "Virtual hosts come and go, with their connections" },
   V2: { title: "What a virtual host says of itself, and its protection from deletion" },
@@ -109,6 +113,10 @@ export const rows = {
   V12: {
     title: "Definitions at the start",
     notChecked: "a RabbitMQ would have to be started for each test",
+  },
+  V13: {
+    title: "Limits on queues and exchanges of the whole broker, and limits of new virtual hosts",
+    notChecked: "newer than 3.10, and a matter of the node's configuration",
   },
   V14: {
     title: "What the broker writes into messages on their way in",

@@ -105,6 +105,26 @@ const precedence: [what: string, sources: Sources, setting: keyof AllSettings, v
   ["who is nobody", { conf: "anonymous_login_user = none" }, "anonymousLoginUser", "none"],
   ["units of memory and disk", { conf: "disk_free_limit.absolute = 2GB" }, "diskFreeLimit", 2e9],
   [
+    "objects with fields",
+    {
+      conf: "default_users.a.password = x,y\ndefault_users.b.tags = m,n\ndefault_users.a.vhost_pattern = ^v",
+    },
+    "defaultUsers",
+    [
+      { name: "a", password: "x,y", vhostPattern: "^v" },
+      { name: "b", tags: ["m", "n"] },
+    ],
+  ],
+  [
+    "limits of new virtual hosts",
+    {
+      conf: "default_limits.vhosts.1.pattern = ^dev\ndefault_limits.vhosts.1.max_queues = 10",
+    },
+    "defaultLimits",
+    [{ name: "1", pattern: "^dev", maxQueues: 10 }],
+  ],
+  ["the name of the broker", { conf: "cluster_name = mine" }, "clusterName", "mine"],
+  [
     "interceptors of messages",
     { conf: "message_interceptors.incoming.set_header_timestamp.overwrite = false" },
     "messageTimestampOverwrite",
@@ -291,6 +311,12 @@ describe("what is wrong is said in one line, with where it stands and what is al
     );
     expect(() => loadConf("loopback_users.guest = no")).toThrow(
       "rabbitmq.conf:1: loopback_users.guest = no: allowed is true or false",
+    );
+    expect(() => loadConf("default_limits.vhosts.a.max_queues = few")).toThrow(
+      "rabbitmq.conf:1: default_limits.vhosts.a.max_queues = few: allowed is a number, or infinity",
+    );
+    expect(() => loadConf("default_users.a.color = red")).toThrow(
+      "rabbitmq.conf:1: default_users.a.color = ***: allowed is for each NAME the fields vhost_pattern, password, tags, configure, write, read",
     );
     expect(() => loadConf("heartbeat = 1\nrubbish")).toThrow("rabbitmq.conf:2: a line is KEY");
   });
