@@ -16,6 +16,7 @@ import { permissionRoutes } from "./permissions.ts";
 import { policyRoutes } from "./policies.ts";
 import { queueRoutes } from "./queues.ts";
 import { ok, type Route } from "./route.ts";
+import { singleNodeRoutes } from "./single-node.ts";
 import { userRoutes } from "./users.ts";
 import { virtualHostRoutes } from "./virtual-hosts.ts";
 
@@ -35,6 +36,7 @@ export const routes: readonly Route[] = [
   ...policyRoutes,
   ...parameterRoutes,
   ...controlRoutes,
+  ...singleNodeRoutes,
   ...definitionRoutes,
   {
     method: "GET",

@@ -217,6 +217,11 @@ export class Statistics {
     return sum(connections.map(connectionCounts));
   }
 
+  /** Begins anew. */
+  reset(): void {
+    this.#histories = new WeakMap();
+  }
+
   /** No more samples are taken. */
   stop(): void {
     this.#timer?.cancel();

@@ -247,3 +247,40 @@ describe("G16 GET /api/aliveness-test/:vhost", () => {
     expect((await (await api()).get("aliveness-test/no-such-vhost")).status).toBe(404);
   });
 });
+
+describe.skipIf(isForeign)("G18 a cluster of one node", () => {
+  test("POST /api/rebalance/queues, DELETE /api/reset and DELETE /api/reset/:node are done", async () => {
+    const guest = await api();
+    expect((await guest.post("rebalance/queues")).status).toBe(204);
+    expect((await guest.delete("reset")).status).toBe(204);
+    expect((await guest.delete("reset/rabbit@localhost")).status).toBe(204);
+    expect((await guest.delete("reset/other@host")).status).toBe(404);
+  });
+
+  test("GET /api/queues/quorum/:vhost/:queue/status has one replica, which leads", async () => {
+    const [guest, vhost] = [await api(), await newVirtualHost()];
+    await guest.put(`queues/${vhost}/q`, {
+      durable: true,
+      arguments: { "x-queue-type": "quorum" },
+    });
+    await guest.put(`queues/${vhost}/c`, {});
+    const { body } = await guest.get(`queues/quorum/${vhost}/q/status`);
+    expect(body).toMatchObject([{ "Node Name": "rabbit@localhost", "Raft State": "leader" }]);
+    expect((await guest.get(`queues/quorum/${vhost}/c/status`)).status).toBe(404);
+  });
+
+  test("GET /api/shovels, /api/shovels/:vhost, /api/federation-links, /api/federation-links/:vhost and /api/auth/attempts/:node are empty", async () => {
+    const [guest, vhost] = [await api(), await newVirtualHost()];
+    const lists = ["shovels", "federation-links", "auth/attempts/rabbit@localhost"];
+    for (const list of [...lists, `shovels/${vhost}`, `federation-links/${vhost}`])
+      expect((await guest.get(list)).body).toEqual([]);
+    expect((await guest.get("shovels/no-such-vhost")).status).toBe(404);
+  });
+
+  test("GET /api/health/checks/quorum-queues-without-elected-leaders/vhost/:vhost and /api/health/checks/quorum-queues-without-elected-leaders/vhost/:vhost/pattern/:pattern are well", async () => {
+    const [guest, vhost] = [await api(), await newVirtualHost()];
+    const check = `health/checks/quorum-queues-without-elected-leaders/vhost/${vhost}`;
+    for (const path of [check, `${check}/pattern/.*`])
+      expect((await guest.get(path)).body).toEqual({ status: "ok" });
+  });
+});
