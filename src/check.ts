@@ -26,8 +26,13 @@ function mebibytes(bytes: number): string {
 /** Prints the report line by line; false when something is damaged. */
 export function check(folder: string, print: (line: string) => void): boolean {
   const disk = new FileDisk(folder);
-  const names = Host.holderNames(disk);
-  let sound = true;
+  const { holderNames, damagedBytes, tornBytes } = Host.inspect(disk);
+  let sound = damagedBytes === 0;
+  if (tornBytes > 0)
+    print(
+      `topology, ${tornBytes} bytes: an unfinished end, as a crash leaves it: it will be cut off`,
+    );
+  if (!sound) print(`topology, ${damagedBytes} bytes: DAMAGED: what they said is missing`);
   for (const entry of readdirSync(folder).sort()) {
     const match = VHOST_FOLDER.exec(entry);
     if (match === null) continue;
@@ -36,7 +41,7 @@ export function check(folder: string, print: (line: string) => void): boolean {
     print(`vhost ${vhost}: ${report.segments} segments, ${mebibytes(report.bytes)}`);
     for (const [id, count] of report.messages) {
       print(
-        `  ${names.get(vhost)?.get(id) ?? `queue with id ${id}, which is deleted`}: ${count} messages`,
+        `  ${holderNames.get(vhost)?.get(id) ?? `queue with id ${id}, which is deleted`}: ${count} messages`,
       );
     }
     for (const damage of report.damage) print(describe(damage));

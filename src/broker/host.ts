@@ -8,6 +8,7 @@ import { AmqpError } from "../amqp/errors.ts";
 import type { Clock, Timer } from "../clock.ts";
 import type { Settings } from "../config.ts";
 import type { Log } from "../log.ts";
+import { copyName } from "../store/damaged-copy.ts";
 import type { Disk } from "../store/disk.ts";
 import { DurableStore } from "../store/durable-store.ts";
 import { EntryLog } from "../store/entry-log.ts";
@@ -17,6 +18,7 @@ import type { DamagedRange } from "../store/journal-segment.ts";
 import { MemoryBudget } from "../store/memory-budget.ts";
 import { MemoryStore } from "../store/memory-store.ts";
 import type { MessageStore } from "../store/message-store.ts";
+import { parseSegmentName } from "../store/segment-format.ts";
 import { Turn } from "../turn.ts";
 import { type AdministrationEntry, AdministrationError } from "./administration.ts";
 import { Alarm } from "./alarm.ts";
@@ -66,6 +68,16 @@ export const NODE_NAME = "rabbit@localhost";
 
 type LogEntry = TopologyEntry | AdministrationEntry;
 
+const TOPOLOGY_NAME = "topology";
+
+/** What the log of a data folder says. */
+export interface LogReport {
+  /** What has messages, durable queues and delaying exchanges, by virtual host and id. */
+  readonly holderNames: ReadonlyMap<string, ReadonlyMap<number, string>>;
+  readonly damagedBytes: number;
+  readonly tornBytes: number;
+}
+
 /** As trouble with it is told. */
 function journalOf(vhost: string): string {
   return `the journal of ${vhost}`;
@@ -80,8 +92,24 @@ function refusal(error: unknown): string {
   return `the disk does not take the change: ${(error as Error).message}`;
 }
 
+const JOURNAL_PREFIX = "vhost-";
+
 function journalFolder(vhost: string): string {
-  return `vhost-${Buffer.from(vhost).toString("hex")}`;
+  return `${JOURNAL_PREFIX}${Buffer.from(vhost).toString("hex")}`;
+}
+
+/** Why there must be a log of the topology; without one a virtual host would begin with nothing, and so end what is there. */
+function whatNeedsTopology(disk: Disk): string | undefined {
+  const folders = disk.list().filter((name) => name.startsWith(JOURNAL_PREFIX));
+  const hasMessages = folders.some((folder) =>
+    disk
+      .subfolder(folder)
+      .list()
+      .some((name) => parseSegmentName(name) !== undefined),
+  );
+  return hasMessages
+    ? "there are messages, and nothing says whose they are. Put the file back, or take another folder"
+    : undefined;
 }
 
 export class Host {
@@ -126,7 +154,7 @@ export class Host {
     this.intercept = interceptorOf(settings, NODE_NAME, clock);
     this.memory = new MemoryBudget(settings.memoryLimit);
     if (disk !== undefined) {
-      this.#topology = new EntryLog(disk, turn, "topology", () => this.#entries());
+      this.#topology = new EntryLog(disk, turn, TOPOLOGY_NAME, () => this.#entries());
       this.#diskWatch = this.#watchDisk(disk, context.reserveBytes);
     }
     const record = (entry: AdministrationEntry): void => this.#record(entry);
@@ -168,7 +196,7 @@ export class Host {
     });
     this.globalParameters = new GlobalParameters(record);
     this.#objectLimits = new ObjectLimits(settings, () => this.virtualHosts.all());
-    this.#restore(this.#topology?.read() ?? []);
+    this.#restore(this.#topology?.read(disk && whatNeedsTopology(disk)) ?? []);
     this.#watchConsumers();
     this.#memoryWatch = this.#watchMemory(processMemory);
     if (disk === undefined) return;
@@ -183,11 +211,12 @@ export class Host {
     return this.settings.clusterName ?? NODE_NAME;
   }
 
-  /** What has messages in a data folder, durable queues and delaying exchanges, by virtual host and id; for reports. */
-  static holderNames(disk: Disk): Map<string, Map<number, string>> {
+  /** What the log of a data folder says, for reports. */
+  static inspect(disk: Disk): LogReport {
     const names = new Map<string, Map<number, string>>();
-    const log = new EntryLog<LogEntry>(disk, new Turn(), "topology", () => []);
-    for (const entry of log.peek()) {
+    const log = new EntryLog<LogEntry>(disk, new Turn(), TOPOLOGY_NAME, () => []);
+    const { entries, damagedBytes, tornBytes } = log.peek();
+    for (const entry of entries) {
       if (entry.op === "delete-vhost") names.delete(entry.vhost);
       if (entry.op !== "queue" && entry.op !== "exchange") continue;
       const id = entry.op === "queue" ? entry.id : entry.shelfId;
@@ -195,7 +224,7 @@ export class Host {
       const ofVhost = names.get(entry.vhost) ?? new Map<number, string>();
       names.set(entry.vhost, ofVhost.set(id, `${entry.op} ${entry.name}`));
     }
-    return names;
+    return { holderNames: names, damagedBytes, tornBytes };
   }
 
   #entries(): LogEntry[] {
@@ -225,6 +254,13 @@ export class Host {
     }
     if (kept.hasDefaults) this.#checkDefaults();
     else this.#makeDefaults(kept.vhosts);
+    const damagedBytes = this.#topology?.damagedBytes ?? 0;
+    if (damagedBytes > 0) {
+      this.log.error(
+        { damagedBytes },
+        `the log of exchanges, queues, bindings and users is damaged: what is whole counts, the rest may be in ${copyName(TOPOLOGY_NAME)}`,
+      );
+    }
     const cutBytes = this.#topology?.cutBytes ?? 0;
     if (cutBytes > 0) {
       this.log.warn(
@@ -299,7 +335,12 @@ export class Host {
     if (recovery === undefined) return vhost;
     this.#journals.set(name, recovery.journal);
     for (const damage of recovery.damage) reportDamage(log, name, damage);
-    const messages = vhost.recover(recovery.forEachRun);
+    const keepsUnknown = topology?.isIncomplete ?? false;
+    const { messages, unknown } = vhost.recover(recovery.forEachRun, keepsUnknown);
+    if (keepsUnknown && unknown > 0) {
+      const text = `messages of queues that nobody knows are kept as long as ${copyName(TOPOLOGY_NAME)} is there`;
+      log.warn({ vhost: name, messages: unknown }, text);
+    }
     if (messages > 0) log.info({ vhost: name, messages }, "messages are back from the journal");
     return vhost;
   }

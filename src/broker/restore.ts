@@ -116,10 +116,14 @@ export function restoreEntry(
     case "ids":
       queues.reserveIds(entry.next);
       break;
-    case "queue":
+    case "queue": {
+      // That it was deleted before may be lost.
+      const before = queues.find(entry.name);
+      if (before !== undefined) removeQueue(before);
       queues.restore(entry.id, entry.name, entry.autoDelete, decodeTable(entry.arguments));
       exchanges.generation++;
       break;
+    }
     case "delete-queue": {
       const queue = queues.find(entry.name);
       if (queue !== undefined) removeQueue(queue);

@@ -187,8 +187,14 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
     yield* this.exchanges.bindingEntries();
   }
 
-  /** Gives queues back what they held before the restart, and returns how much; what was a deleted queue's is let go. */
-  recover(forEachRun: (receive: ReceiveRun) => void): number {
+  /**
+   * Gives queues back what they held before the restart. What was a deleted queue's is let go, unless it is to be kept because
+   * the queue may be unknown for another reason. Returns how many there are of both.
+   */
+  recover(
+    forEachRun: (receive: ReceiveRun) => void,
+    keepsUnknown = false,
+  ): { messages: number; unknown: number } {
     const byId = new Map<number, Receiver>();
     for (const queue of this.queues.all()) byId.set(queue.id, queue);
     for (const shelf of this.shelves.delayed()) byId.set(shelf.id, shelf);
@@ -212,9 +218,12 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
         receiver.recover(position + at, bits, priority, deliveries);
     });
     // Not while the store goes through its messages.
+    let unknown = 0;
     for (const { queueId, position, count } of orphans) {
+      unknown += count;
       // A crash can take a queue's declaration and leave its messages: no later queue may find them.
       this.queues.reserveIds(queueId + 1);
+      if (keepsUnknown) continue;
       const holder = { id: queueId, persists: true };
       for (let at = 0; at < count; at++) this.store.release(position + at, holder);
     }
@@ -222,7 +231,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
       if (receiver.kind === "queue") receiver.recovered();
       else receiver.start();
     }
-    return messages;
+    return { messages, unknown };
   }
 
   /** A number that every change of what routes messages, or of who may publish them, raises. */

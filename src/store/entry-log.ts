@@ -6,8 +6,11 @@
  *     4   CRC-32 of the text          uint32
  *     8   b bytes of JSON in UTF-8
  *
- * Integers are little-endian. An entry is valid if and only if it lies within the file and its CRC is right; what follows the
- * first invalid one is what a crash leaves of a write, and is cut off.
+ * Integers are little-endian. An entry is valid if and only if it lies within the file, its CRC is right, and
+ *   - it follows a valid one, or begins the file,
+ *   - or it, or a valid one behind it, has the field `afterSync`, which says that all before it was on the disk when it was
+ *     written. Then what is missing is damage: a copy of the file is kept aside, and what is whole counts.
+ * What follows the last valid one is what a crash leaves of a write, and is cut off.
  *
  * An entry is handed to the operating system before what it says is done, so that a disk that takes nothing refuses the
  * change and nothing else; it is synced at the end of the turn, before any socket says that it holds. What happens whether
@@ -17,6 +20,7 @@
 
 import { crc32 } from "node:zlib";
 import type { Turn, TurnTask } from "../turn.ts";
+import { copyName, keepCopy } from "./damaged-copy.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 
 const HEADER_BYTES = 8;
@@ -46,6 +50,60 @@ function tryToCut(file: DiskFile, bytes: number): void {
   }
 }
 
+/** As a log has it. */
+type Written<Entry> = Entry & { readonly afterSync?: true };
+
+interface Found<Entry> {
+  readonly entry: Written<Entry>;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What is in a log. */
+export interface LogContent<Entry> {
+  readonly entries: readonly Entry[];
+  /** Up to the end of the last entry. */
+  readonly bytes: number;
+  /** Of them, those in no entry, which were on the disk once. */
+  readonly damagedBytes: number;
+  /** Behind the last entry. */
+  readonly tornBytes: number;
+}
+
+const OPENING_BRACE = 0x7b;
+
+/** The entry that begins there, if it is whole. */
+function entryAt<Entry>(buffer: Buffer, start: number): Found<Entry> | undefined {
+  const from = start + HEADER_BYTES;
+  if (from >= buffer.length || buffer[from] !== OPENING_BRACE) return undefined;
+  const end = from + buffer.readUInt32LE(start);
+  if (end > buffer.length || end === from) return undefined;
+  const text = buffer.subarray(from, end);
+  if (crc32(text) !== buffer.readUInt32LE(start + 4)) return undefined;
+  return { entry: JSON.parse(text.toString()) as Written<Entry>, start, end };
+}
+
+function contentOf<Entry>(buffer: Buffer): LogContent<Entry> {
+  const found: Found<Entry>[] = [];
+  for (let at = 0; at < buffer.length; ) {
+    const next = entryAt<Entry>(buffer, at);
+    if (next !== undefined) found.push(next);
+    at = next?.end ?? at + 1;
+  }
+  const synced = found.findLastIndex(({ entry }) => entry.afterSync === true);
+  const entries: Entry[] = [];
+  let bytes = 0;
+  let damagedBytes = 0;
+  for (const [index, { entry, start, end }] of found.entries()) {
+    if (start > bytes && index > synced) break;
+    damagedBytes += start - bytes;
+    bytes = end;
+    const { afterSync, ...plain } = entry;
+    entries.push(plain as Entry);
+  }
+  return { entries, bytes, damagedBytes, tornBytes: buffer.length - bytes };
+}
+
 export class EntryLog<Entry extends object> implements TurnTask {
   readonly #disk: Disk;
   readonly #turn: Turn;
@@ -62,8 +120,9 @@ export class EntryLog<Entry extends object> implements TurnTask {
   #failure: Error | undefined;
   /** How many entries there must be before it is tried again to replace the log. */
   #compactAt = SPARE_ENTRIES;
-  /** Bytes behind the last valid entry that were cut off when the log was opened. */
+  /** Bytes behind the last valid entry that were cut off when the log was opened, and those that were damaged. */
   cutBytes = 0;
+  damagedBytes = 0;
 
   constructor(disk: Disk, turn: Turn, name: string, snapshot: () => readonly Entry[]) {
     this.#disk = disk;
@@ -75,38 +134,43 @@ export class EntryLog<Entry extends object> implements TurnTask {
     disk.syncFolder();
   }
 
-  /** The entries that are there, in order, without changing the log. */
-  peek(): Entry[] {
-    return this.#parse().entries;
+  /** What is there, without changing the log. */
+  peek(): LogContent<Entry> {
+    return contentOf(this.#wholeFile());
   }
 
-  /** The entries that are there, in order; to be called once, before the first `append`. What is invalid is cut off. */
-  read(): Entry[] {
-    const { entries, bytes } = this.#parse();
-    this.cutBytes = this.#file.size - bytes;
-    if (this.cutBytes > 0) this.#file.truncate(bytes);
+  /** Whether the log has lost something, in this life or, as long as the copy is there, in an earlier one. */
+  get isIncomplete(): boolean {
+    return this.damagedBytes > 0 || this.#disk.list().includes(copyName(this.#name));
+  }
+
+  /**
+   * The entries that are there, in order; to be called once, before the first `append`. What is invalid is cut off. Throws,
+   * and has changed nothing, when there is none and there must be: `isNeeded` says what for.
+   */
+  read(isNeeded?: string): readonly Entry[] {
+    const whole = this.#wholeFile();
+    const { entries, bytes, damagedBytes, tornBytes } = contentOf<Entry>(whole);
+    if (entries.length === 0 && isNeeded !== undefined)
+      throw new Error(`the file ${this.#name} of the data folder is lost or damaged: ${isNeeded}`);
+    this.cutBytes = tornBytes;
+    this.damagedBytes = damagedBytes;
+    if (damagedBytes > 0) keepCopy(this.#disk, this.#name, () => whole);
+    if (tornBytes > 0) this.#file.truncate(bytes);
     // Whether the process before this one has synced them is not known, and what clients see should not go again.
     this.#file.syncNow();
     this.#bytes = bytes;
     this.#entries = entries.length;
+    // Should there be no space, the next start finds the same.
+    if (damagedBytes > 0) this.#replace(entries);
     return entries;
   }
 
-  #parse(): { entries: Entry[]; bytes: number } {
+  #wholeFile(): Buffer {
     const { size } = this.#file;
     const buffer = Buffer.allocUnsafe(size);
     this.#file.read(buffer, 0, size, 0);
-    const entries: Entry[] = [];
-    let at = 0;
-    while (size - at >= HEADER_BYTES) {
-      const end = at + HEADER_BYTES + buffer.readUInt32LE(at);
-      if (end > size || end === at + HEADER_BYTES) break;
-      const text = buffer.subarray(at + HEADER_BYTES, end);
-      if (crc32(text) !== buffer.readUInt32LE(at + 4)) break;
-      entries.push(JSON.parse(text.toString()) as Entry);
-      at = end;
-    }
-    return { entries, bytes: at };
+    return buffer;
   }
 
   /**
@@ -137,7 +201,8 @@ export class EntryLog<Entry extends object> implements TurnTask {
   }
 
   #handOver(entries: readonly Entry[]): void {
-    const bytes = encode(entries);
+    const [first, ...others] = entries;
+    const bytes = encode(this.#unsynced ? entries : [{ ...first, afterSync: true }, ...others]);
     try {
       this.#file.write(bytes, 0, bytes.length, this.#bytes);
     } catch (error) {
@@ -176,20 +241,23 @@ export class EntryLog<Entry extends object> implements TurnTask {
     const needed = this.#snapshot();
     this.#compactAt = needed.length * ENTRIES_PER_NEEDED + SPARE_ENTRIES;
     if (this.#entries < this.#compactAt) return;
-    const bytes = encode(needed);
+    // Without space the log does as it is, and there may be some when it has grown by as much again.
+    if (!this.#replace(needed)) this.#compactAt = this.#entries + SPARE_ENTRIES;
+  }
+
+  /** Replaces the log by one with these entries; false when there is no space for it. */
+  #replace(entries: readonly Entry[]): boolean {
+    const bytes = encode(entries);
     const file = this.#writeNext(bytes);
-    if (file === undefined) {
-      // The log does as it is, and there may be space when it has grown by as much again.
-      this.#compactAt = this.#entries + SPARE_ENTRIES;
-      return;
-    }
+    if (file === undefined) return false;
     file.syncNow();
     this.#disk.rename(this.#nextName, this.#name);
     this.#disk.syncFolder();
     this.#file.close();
     this.#file = file;
     this.#bytes = bytes.length;
-    this.#entries = needed.length;
+    this.#entries = entries.length;
+    return true;
   }
 
   get #nextName(): string {

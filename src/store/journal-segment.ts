@@ -6,6 +6,7 @@
  */
 
 import { assert } from "../assert.ts";
+import { keepCopy } from "./damaged-copy.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import { Segment, type SegmentMemory } from "./segment.ts";
@@ -172,19 +173,7 @@ export class JournalSegment extends Segment {
    * whether the disk has taken it: that it does not is no reason to stop.
    */
   keepAside(): void {
-    const { disk } = this.#home;
-    const name = `${this.name}.damaged`;
-    let isBegun = false;
-    try {
-      if (disk.list().includes(name)) return;
-      const bytes = this.wholeFile();
-      isBegun = true;
-      copyTo(disk, name, bytes);
-    } catch {
-      this.hasCopy = false;
-      // Half a copy takes space, and would be taken for a whole one.
-      if (isBegun) removeIfThere(disk, name);
-    }
+    this.hasCopy = keepCopy(this.#home.disk, this.name, () => this.wholeFile());
   }
 
   /** Reads what was written into a buffer with room for more, so that it can go on growing. */
@@ -193,24 +182,5 @@ export class JournalSegment extends Segment {
     const bytes = this.file.read(buffer, 0, this.usedBytes, 0);
     assert(bytes === this.usedBytes, `${this.name} has ${bytes} of ${this.usedBytes} bytes`);
     this.isTail = true;
-  }
-}
-
-function copyTo(disk: Disk, name: string, bytes: Buffer): void {
-  const copy = disk.open(name);
-  try {
-    copy.write(bytes, 0, bytes.length, 0);
-    copy.syncNow();
-  } finally {
-    copy.close();
-  }
-  disk.syncFolder();
-}
-
-function removeIfThere(disk: Disk, name: string): void {
-  try {
-    if (disk.list().includes(name)) disk.remove(name);
-  } catch {
-    // The next one who tries finds it there.
   }
 }

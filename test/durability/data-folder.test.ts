@@ -1,8 +1,9 @@
 /** The data folder: who may use it, how large it gets, and what a torn end of the journal does to it. */
 import { spawnSync } from "node:child_process";
-import { readdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { check } from "../../src/check.ts";
 import { Broker } from "../../src/index.ts";
 import { FileDisk } from "../../src/store/disk.ts";
 import { drainTexts, KeptBroker, numbered, sendTexts, temporaryFolder } from "./kept-broker.ts";
@@ -208,5 +209,75 @@ describe("a transaction over several segments whose end is missing", () => {
     const again = await broker.restart();
     const texts = await drainTexts(again, "q");
     expect(texts.map((text) => text.slice(-10))).toEqual(["before", "after"]);
+  });
+});
+
+describe("the log of exchanges and queues", () => {
+  const TEXTS = numbered("m", 20);
+
+  /** A folder with the queues a and b, of which what says that there is a has changed. */
+  async function folderWithDamage(): Promise<KeptBroker> {
+    const broker = await KeptBroker.start();
+    const channel = await broker.channel();
+    for (const queue of ["a", "b"]) {
+      await channel.assertQueue(queue);
+      await sendTexts(channel, queue, TEXTS);
+    }
+    await broker.stop();
+    const path = join(broker.folder, "topology");
+    const bytes = await readFile(path);
+    bytes[bytes.indexOf('"name":"a"') + 8]! ^= 1;
+    await writeFile(path, bytes);
+    return broker;
+  }
+
+  test("that is damaged costs what the damage has hit, and no messages", async () => {
+    const broker = await folderWithDamage();
+    const before = await readFile(join(broker.folder, "topology"));
+    const lines: string[] = [];
+    expect(check(broker.folder, (line) => void lines.push(line))).toBe(false);
+    expect(lines.join("\n")).toMatch(/topology, \d+ bytes: DAMAGED/);
+    await broker.start();
+    const channel = await broker.channel();
+    expect(await drainTexts(channel, "b")).toEqual(TEXTS);
+    expect(broker.warnings.join("\n")).toContain("bindings and users is damaged");
+    expect(broker.warnings.join("\n")).toContain("messages of queues that nobody knows are kept");
+    await expect(channel.checkQueue("a")).rejects.toThrow("NOT_FOUND");
+    expect(await readFile(join(broker.folder, "topology.damaged"))).toEqual(before);
+    await broker.stop();
+    // Whoever can mend it has all back.
+    before[before.indexOf('"name":"`"') + 8]! ^= 1;
+    await writeFile(join(broker.folder, "topology"), before);
+    await rm(join(broker.folder, "topology.damaged"));
+    await broker.start();
+    expect(await drainTexts(await broker.channel(), "a")).toEqual(TEXTS);
+  });
+
+  test("whose copy is removed lets go of the messages of which it does not know the queue", async () => {
+    const broker = await folderWithDamage();
+    await broker.restart();
+    await broker.restart();
+    expect(broker.warnings.filter((text) => text.includes("nobody knows"))).toHaveLength(2);
+    await broker.stop();
+    await rm(join(broker.folder, "topology.damaged"));
+    await broker.restart();
+    expect(broker.warnings.filter((text) => text.includes("nobody knows"))).toHaveLength(2);
+    await broker.stop();
+    const lines: string[] = [];
+    expect(check(broker.folder, (line) => void lines.push(line))).toBe(true);
+    expect(lines.join("\n")).not.toContain("deleted");
+  });
+
+  test("that is gone while there are messages keeps the broker from starting, and the messages as they are", async () => {
+    for (const lose of [(path: string) => rm(path), (path: string) => truncate(path, 3)]) {
+      const broker = await folderWithDamage();
+      const path = join(broker.folder, "topology");
+      const bytes = await readFile(path);
+      await lose(path);
+      await expect(broker.start()).rejects.toThrow("the file topology of the data folder is lost");
+      await writeFile(path, bytes);
+      await broker.start();
+      expect(await drainTexts(await broker.channel(), "b")).toEqual(TEXTS);
+    }
   });
 });

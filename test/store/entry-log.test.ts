@@ -24,7 +24,7 @@ class Opened {
   readonly map = new Map<string, number>();
   readonly turn = new Turn(() => undefined);
   readonly log: EntryLog<Entry>;
-  readonly entries: Entry[];
+  readonly entries: readonly Entry[];
 
   constructor(disk: SimulatedDisk) {
     this.log = new EntryLog<Entry>(disk, this.turn, NAME, () => needed(this.map));
@@ -127,7 +127,7 @@ test("it is noticed when something is answered before its sync", () => {
   expect(noticed).toBeGreaterThan(5);
 });
 
-describe("of a log whose end is damaged", () => {
+describe("of a log that is damaged", () => {
   const disk = new SimulatedDisk(new Random(1));
   const written = new Opened(disk);
   const ends = [0];
@@ -140,18 +140,22 @@ describe("of a log whose end is damaged", () => {
 
   const whole = Buffer.from(disk.bytesOf(NAME));
 
-  function readBack(bytes: Buffer): { values: number[]; cutBytes: number; after: number } {
+  function readBack(bytes: Buffer) {
     const damaged = new SimulatedDisk(new Random(1));
     damaged.put(NAME, bytes);
     const opened = new Opened(damaged);
-    const { cutBytes } = opened.log;
+    const { cutBytes, damagedBytes, isIncomplete } = opened.log;
+    expect(isIncomplete).toBe(damagedBytes > 0);
+    if (damagedBytes > 0) expect(damaged.bytesOf(`${NAME}.damaged`)).toEqual(bytes);
     opened.add({ op: "set", key: "later", value: 99 });
     opened.turn.run();
     const again = new Opened(damaged.crash("power"));
-    expect(again.log.cutBytes).toBe(0);
+    expect([again.log.cutBytes, again.log.damagedBytes]).toEqual([0, 0]);
+    expect(again.log.isIncomplete).toBe(isIncomplete);
     return {
       values: opened.entries.map((entry) => (entry.op === "set" ? entry.value : -1)),
       cutBytes,
+      damagedBytes,
       after: again.entries.length - opened.entries.length,
     };
   }
@@ -166,6 +170,17 @@ describe("of a log whose end is damaged", () => {
     expect(readBack(bytes)).toEqual({
       values: [0, 1, 2, 3, 4].slice(0, count),
       cutBytes: bytes.length - ends[count]!,
+      damagedBytes: 0,
+      after: 1,
+    });
+  }
+
+  /** That an entry was on the disk can be known only from a later turn's. */
+  function expectWithout(lost: number, bytes: Buffer): void {
+    expect(readBack(bytes)).toEqual({
+      values: [0, 1, 2, 3, 4].filter((value) => value !== lost),
+      cutBytes: 0,
+      damagedBytes: ends[lost + 1]! - ends[lost]!,
       after: 1,
     });
   }
@@ -174,11 +189,39 @@ describe("of a log whose end is damaged", () => {
     for (let at = 0; at <= whole.length; at++) expectCut(Buffer.from(whole.subarray(0, at)), at);
   });
 
-  test("all before a changed byte is there, wherever it is", () => {
+  test("all but the entry with a changed byte is there, wherever it is, and a copy is kept aside", () => {
     for (let at = 0; at < whole.length; at++) {
       const bytes = Buffer.from(whole);
       bytes[at]! ^= 0x10;
-      expectCut(bytes, at);
+      const lost = entriesBefore(at);
+      if (lost < 4) expectWithout(lost, bytes);
+      else expectCut(bytes, at);
+    }
+  });
+
+  test("what a loss of power kept of a turn behind what it did not is cut off", () => {
+    const torn = new SimulatedDisk(new Random(1));
+    const opened = new Opened(torn);
+    opened.add({ op: "set", key: "a", value: 0 });
+    opened.turn.run();
+    const from = torn.bytesOf(NAME).length;
+    opened.add({ op: "set", key: "b", value: 1 });
+    const to = torn.bytesOf(NAME).length;
+    opened.add({ op: "set", key: "c", value: 2 });
+    const bytes = Buffer.from(torn.bytesOf(NAME)).fill(0, from, to);
+    expect(readBack(bytes)).toMatchObject({ values: [0], damagedBytes: 0, after: 1 });
+  });
+
+  test("for whose copy there is no space all that is whole is there all the same, and found again", () => {
+    const bytes = Buffer.from(whole);
+    bytes[20]! ^= 1;
+    const full = new SimulatedDisk(new Random(1));
+    full.put(NAME, bytes);
+    full.capacityBytes = full.usedBytes + 10;
+    for (let start = 0; start < 2; start++) {
+      const opened = new Opened(full);
+      expect(opened.entries).toHaveLength(4);
+      expect(opened.log.damagedBytes).toBe(ends[1]);
     }
   });
 
