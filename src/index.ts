@@ -262,7 +262,11 @@ export class Broker {
     const { clock = new SystemClock(), log = silentLog, dataDir, ...given } = options;
     // Clients do not live in virtual time, so they are not asked for heartbeats in it.
     const heartbeat = clock instanceof SystemClock ? defaultSettings.heartbeat : 0;
+    const processMemory = given.processMemory ?? new NodeMemory();
     const settings = { ...defaultSettings, heartbeat, ...given };
+    const { diskFreeLimitRelative: relative } = settings;
+    if (relative !== undefined)
+      settings.diskFreeLimit = Math.floor(relative * processMemory.totalBytes);
     if (!(settings.maxMessageSize <= ENTRY_BODY_BYTES_MAX)) {
       throw new RangeError(
         `maxMessageSize is ${settings.maxMessageSize}: at most ${ENTRY_BODY_BYTES_MAX} bytes`,
@@ -277,7 +281,7 @@ export class Broker {
       () =>
         new Host({
           ...{ settings, clock, turn: new Turn(), log, disk: given.disk ?? folder },
-          processMemory: given.processMemory ?? new NodeMemory(),
+          processMemory,
           usersAreDefined: definitions.defineUsers,
         }),
     );

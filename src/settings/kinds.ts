@@ -178,6 +178,13 @@ export const watermark: Kind<number> = {
   },
 };
 
+/** How many times something is to be taken. */
+export const multiple: Kind<number> = {
+  allowed: "a number such as 1.5",
+  placeholder: "N",
+  parse: (text) => (/^\d+(\.\d+)?$/.test(text) ? Number(text) : undefined),
+};
+
 /** As `bytes`, but kB, MB and GB are powers of 1024 too [RabbitMQ: frame_max]. */
 export function binaryBytes(least: number, most: number): Kind<number> {
   const units = { ...unitBytes, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3 };

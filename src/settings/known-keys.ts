@@ -34,21 +34,31 @@ export function isForeignKey(key: readonly string[]): boolean {
 }
 
 /**
- * Keys of which nobody needs to hear that they have no effect: with these values it is so anyhow, with any (undefined) it
- * makes no difference to RabbitMQ 4 either.
+ * Keys of which nobody needs to hear that they have no effect: with such a value it is so anyhow, or it makes no difference
+ * to a RabbitMQ of one node either.
  */
-const metKeys: Readonly<Record<string, string | undefined>> = {
-  "log.console": "true",
-  "log.file": "false",
-  "management_agent.disable_metrics_collector": "false",
-  vm_memory_calculation_strategy: "rss",
-  vm_memory_high_watermark_paging_ratio: undefined,
-};
+const metKeys: readonly (readonly [key: RegExp, value: RegExp])[] = [
+  [/^auth_backends\.1$/, /^(rabbit_auth_backend_)?internal$/],
+  [/^classic_queue\.default_version$/, /./],
+  [/^cluster_partition_handling$/, /./],
+  [/^collect_statistics_interval$/, /./],
+  [/^deprecated_features\.permit\./, /^true$/],
+  [/^log\.(console|default)$/, /^true$/],
+  [/^log\.(file|exchange|syslog)$/, /^false$/],
+  [/^management_agent\.disable_metrics_collector$/, /^false$/],
+  [/^mnesia_table_loading_retry_/, /./],
+  [/^proxy_protocol$/, /^false$/],
+  [/^queue_(leader|master)_locator$/, /./],
+  [/^reverse_dns_lookups$/, /^false$/],
+  [/^tcp_listen_options\.nodelay$/, /^true$/],
+  [/^vm_memory_calculation_strategy$/, /^rss$/],
+  [/^vm_memory_high_watermark_paging_ratio$/, /./],
+];
 
 /** Whether what the key wants is so without it. */
 export function isMet(key: readonly string[], value: string): boolean {
   const name = key.join(".");
-  return Object.hasOwn(metKeys, name) && (metKeys[name] ?? value) === value;
+  return metKeys.some(([keys, values]) => keys.test(name) && values.test(value));
 }
 
 /** Variables of RabbitMQ whose being ignored somebody should hear of, and what to do instead. */

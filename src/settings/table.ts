@@ -16,6 +16,7 @@ import {
   limit,
   listOf,
   milliseconds,
+  multiple,
   optional,
   type Ports,
   path,
@@ -435,6 +436,13 @@ export const brokerSettings = {
     default: 50_000_000,
     help: "with less free space on the disk, publishers are blocked",
     keys: ["disk_free_limit.absolute"],
+  }),
+  /** The same as a multiple of the memory that there is; it counts before the bytes. */
+  diskFreeLimitRelative: setting({
+    kind: optional(multiple),
+    default: undefined,
+    help: "the same as a multiple of the memory that there is, before the number of bytes",
+    keys: ["disk_free_limit.relative"],
   }),
   /** Bytes of a segment of the journal. */
   segmentBytes: setting({

@@ -99,6 +99,15 @@ test("M6 a watermark of 0 holds publishers back from the start", async () => {
   expect(await blocked).toEqual(["low on memory"]);
 });
 
+test("M6 the limit of free space on the disk may be a multiple of the memory", async () => {
+  const broker = await Broker.start({
+    ...{ port: 0, managementPort: 0, processMemory: new FakeMemory() },
+    diskFreeLimitRelative: 1.5,
+  });
+  onTestFinished(() => broker.close());
+  expect(await get(broker, "/api/nodes")).toMatchObject([{ disk_free_limit: 1500 }]);
+});
+
 function watch(highWatermark: number) {
   const [clock, memory, alarm] = [new VirtualClock(), new FakeMemory(), new Alarm()];
   const watching = new MemoryWatch({ memory, clock, log: silentLog, alarm, highWatermark });

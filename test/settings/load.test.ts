@@ -130,6 +130,7 @@ const precedence: [what: string, sources: Sources, setting: keyof AllSettings, v
     "messageTimestampOverwrite",
     false,
   ],
+  ["free space", { conf: "disk_free_limit.relative = 1.5" }, "diskFreeLimitRelative", 1.5],
   ["a watermark", { conf: "vm_memory_high_watermark.relative = 0.4" }, "memoryHighWatermark", 0.4],
   [
     "the absolute watermark before the relative one",
@@ -270,9 +271,10 @@ describe("what has no effect", () => {
 
   test("G8 a key whose wish is met without it is no notice, with another value it is", () => {
     const { notices } = loadConf(
-      "log.console = true\nlog.file = false\nvm_memory_high_watermark_paging_ratio = 0.5",
+      "log.console = true\nlog.file = false\nvm_memory_high_watermark_paging_ratio = 0.5\nauth_backends.1 = internal\ndeprecated_features.permit.global_qos = true\ncluster_partition_handling = autoheal",
     );
     expect(notices).toEqual([]);
+    expect(loadConf("deprecated_features.permit.global_qos = false").notices).toHaveLength(1);
     expect(loadConf("log.file = rabbit.log").notices).toHaveLength(1);
   });
 
