@@ -6,6 +6,7 @@
 
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { readErlangArguments } from "./erlang-arguments.ts";
 import { foreignVariables } from "./known-keys.ts";
 import { type Plugins, parseEnabledPlugins, sortPlugins } from "./plugins.ts";
 import { ConfSyntaxError, parseConf } from "./rabbitmq-conf.ts";
@@ -97,7 +98,10 @@ export function loadSettings(commandLine: CommandLine, environment: NodeJS.Proce
     ...(file === undefined ? [] : [file]),
     ...(moreFolder === undefined ? [] : confFilesIn(moreFolder)),
   ];
-  const conf = readConfFiles(files.map((path) => readConfFile(path, environment)));
+  const conf = readConfFiles([
+    ...files.map((path) => readConfFile(path, environment)),
+    ...readErlangArguments(environment),
+  ]);
   const sources = [...typed, conf.source];
   const settings = Object.fromEntries(
     settingRows.map(([name]) => [name, resolve(name, sources)]),

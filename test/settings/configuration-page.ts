@@ -26,7 +26,8 @@ default_user = $(BROKER_USER)    # a variable of the environment
 
 A key that is unknown, or known to RabbitMQ alone, is a warning in the log, and the broker starts. \`enabled_plugins\` beside
 \`rabbitmq.conf\` (or where \`RABBITMQ_ENABLED_PLUGINS_FILE\` says) is read too: nothing is loaded for it, but the log says which
-plugins' work is built in and which are not offered. \`advanced.config\` and \`rabbitmq-env.conf\` are not read.
+plugins' work is built in and which are not offered. \`RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS\` counts as a last file, as far as it
+sets what these keys set (\`-rabbit consumer_timeout 3600000\`). \`advanced.config\` and \`rabbitmq-env.conf\` are not read.
 
 Two defaults differ from RabbitMQ's: without \`--host\` only this machine can connect, and \`guest\` may log in from everywhere
 where clients can connect at all, as in RabbitMQ's container image. \`loopback_users.guest = true\` is RabbitMQ's own default.

@@ -251,6 +251,60 @@ describe("files", () => {
   });
 });
 
+const ADDITIONAL = "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS";
+
+const erlangArguments: [given: string, setting: keyof AllSettings, value: unknown][] = [
+  ["-rabbit consumer_timeout 36000000", "consumerTimeoutMs", 36_000_000],
+  ["+S 2:2 -rabbit consumer_timeout 1000 -kernel logger_level info", "consumerTimeoutMs", 1000],
+  ["-rabbit heartbeat 5 max_message_size 1000", "maxMessageSize", 1000],
+  ["-rabbit log_levels [{connection,error},{default,error}]", "logLevel", "error"],
+  ["-rabbit log_levels [{connection,error}, {default, warning}]", "logLevel", "warn"],
+  ["-rabbit disk_free_limit 2147483648", "diskFreeLimit", 2_147_483_648],
+  ['-rabbit disk_free_limit "2GB"', "diskFreeLimit", 2e9],
+  ["-rabbit disk_free_limit {mem_relative,1.5}", "diskFreeLimitRelative", 1.5],
+  ["-rabbit vm_memory_high_watermark 0.4", "memoryHighWatermark", 0.4],
+  ['-rabbit vm_memory_high_watermark {absolute,"1GiB"}', "memoryHighWatermark", 2 ** 30],
+  ["-rabbit loopback_users []", "loopbackUsers", []],
+  ['-rabbit default_user <<"me">>', "defaultUser", "me"],
+  ['-rabbit default_pass \\"a b\\"', "defaultPassword", "a b"],
+  [
+    '-rabbitmq_management load_definitions "/my definitions.json"',
+    "definitions",
+    "/my definitions.json",
+  ],
+  ["-rabbitmq_management load_definitions '\"/d.json\"'", "definitions", "/d.json"],
+  ["-rabbitmq_prometheus return_per_object_metrics true", "prometheusPerObject", true],
+];
+
+describe("G11 what Erlang's arguments say of RabbitMQ's applications counts", () => {
+  test.each(erlangArguments)("%s", (given, setting, value) => {
+    const { settings, notices } = load([], { [ADDITIONAL]: given });
+    expect(settings[setting]).toEqual(value);
+    expect(notices).toEqual([]);
+  });
+
+  test("before files, and after variables and flags", () => {
+    const config = write({ "rabbitmq.conf": "default_user = file\nlisteners.tcp.1 = 1" });
+    const environment = {
+      [ADDITIONAL]: "-rabbit default_user args default_vhost args",
+      RABBITMQ_DEFAULT_VHOST: "variable",
+    };
+    expect(load(["--config", config], environment).settings).toMatchObject({
+      ...{ defaultUser: "args", defaultVhost: "variable", port: 1 },
+    });
+  });
+
+  test("and what it cannot do is a notice, or the end", () => {
+    const { notices } = load([], { [ADDITIONAL]: "-rabbit hipe_compile true -sname x" });
+    expect(notices).toEqual([
+      `${ADDITIONAL}:1: hipe_compile has no effect: RabbitMQ has this setting, Leveret does not`,
+    ]);
+    expect(() => load([], { [ADDITIONAL]: "-rabbit heartbeat fast" })).toThrow(
+      `${ADDITIONAL}:1: heartbeat = fast: allowed is a number of seconds`,
+    );
+  });
+});
+
 describe("what has no effect", () => {
   test("G8 an unknown key is a notice with its line, and so is one that only RabbitMQ has", () => {
     const { notices, settings } = loadConf(
