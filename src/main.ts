@@ -2,8 +2,8 @@
 /** The command line: starts a broker and keeps it running until it is told to stop. */
 
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { version } from "./config.ts";
 import type { Broker } from "./index.ts";
 import { removeOperatorFile, writeOperatorFile } from "./operator-file.ts";
@@ -26,6 +26,12 @@ function noteOperator(dataDir: string, key: string, broker: Broker): void {
   }
 }
 
+/** As soon as the process is there, before it serves [RabbitMQ]. */
+function writePidFile(file: string): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, `${process.pid}\n`);
+}
+
 async function serve(commandLine: CommandLine): Promise<void> {
   const [{ loadSettings }, { createLog }, { Broker: Embedded }] = await Promise.all([
     import("./settings/load.ts"),
@@ -33,7 +39,8 @@ async function serve(commandLine: CommandLine): Promise<void> {
     import("./index.ts"),
   ]);
   const { settings, plugins, files, notices } = loadSettings(commandLine, process.env);
-  const { logFormat, logLevel, memory } = settings;
+  const { logFormat, logLevel, memory, pidFile } = settings;
+  if (pidFile !== undefined) writePidFile(pidFile);
   const log = createLog(logFormat);
   // How it starts is said at every level, because people and tools wait for it.
   log.level = logLevel === "silent" || logLevel === "debug" ? logLevel : "info";
@@ -60,6 +67,7 @@ async function serve(commandLine: CommandLine): Promise<void> {
     if (stopping) process.exit(1);
     stopping = true;
     if (dataDir !== undefined) removeOperatorFile(dataDir);
+    if (pidFile !== undefined) rmSync(pidFile, { force: true });
     log.info(`${signal} received: shutting down; a second one ends it at once`);
     broker.close().then(
       () => process.exit(0),

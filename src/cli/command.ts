@@ -8,7 +8,10 @@
 import type { OperatorFile } from "../operator-file.ts";
 import type { Management, Row } from "./management.ts";
 
-export const tools = ["rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-plugins"] as const;
+export const tools = [
+  ...(["rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-plugins"] as const),
+  ...(["rabbitmq-queues", "rabbitmq-upgrade"] as const),
+] as const;
 export type Tool = (typeof tools)[number];
 
 /** Headings of the help, in this order. */

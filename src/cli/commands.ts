@@ -12,6 +12,7 @@ import { parameterCommands } from "./commands/parameters.ts";
 import { permissionCommands } from "./commands/permissions.ts";
 import { pluginCommands } from "./commands/plugins.ts";
 import { policyCommands } from "./commands/policies.ts";
+import { singleNodeCommands } from "./commands/single-node.ts";
 import { statusCommands } from "./commands/status.ts";
 import { userCommands } from "./commands/users.ts";
 import { virtualHostCommands } from "./commands/virtual-hosts.ts";
@@ -32,4 +33,5 @@ export const commands: readonly Command[] = [
   ...definitionCommands,
   ...featureFlagCommands,
   ...pluginCommands,
+  ...singleNodeCommands,
 ];

@@ -67,5 +67,4 @@ export const foreignVariables: Readonly<Record<string, string>> = {
   RABBITMQ_CONF_ENV_FILE: "set the variables themselves, with RABBITMQ_ in front",
   RABBITMQ_LOGS: "the log goes to the standard output",
   RABBITMQ_LOG_BASE: "the log goes to the standard output",
-  RABBITMQ_PID_FILE: "no file with the process's id is written",
 };

@@ -484,6 +484,12 @@ export const processSettings = {
     flag: "data-dir",
     environment: ["RABBITMQ_MNESIA_DIR", "RABBITMQ_MNESIA_BASE"],
   }),
+  pidFile: setting({
+    kind: optional(path),
+    default: undefined,
+    help: "file for the process's id, as rabbitmqctl wait looks for it",
+    environment: ["RABBITMQ_PID_FILE"],
+  }),
   memory: setting({
     kind: boolean,
     default: false,

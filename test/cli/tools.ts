@@ -77,6 +77,10 @@ export async function run(
 export const rabbitmqctl = (...args: readonly string[]): Promise<Ran> => run("rabbitmqctl", args);
 export const rabbitmqDiagnostics = (...args: readonly string[]): Promise<Ran> =>
   run("rabbitmq-diagnostics", args);
+export const rabbitmqQueues = (...args: readonly string[]): Promise<Ran> =>
+  run("rabbitmq-queues", args);
+export const rabbitmqUpgrade = (...args: readonly string[]): Promise<Ran> =>
+  run("rabbitmq-upgrade", args);
 export const rabbitmqPlugins = (...args: readonly string[]): Promise<Ran> =>
   run("rabbitmq-plugins", args);
 

@@ -1,5 +1,5 @@
 /** What starts the broker in a container: the entry point and the health check, run without one. */
-import { writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -51,22 +51,25 @@ describe("G13 the container's entry point", () => {
 });
 
 describe("G3 G4 G5 the tools in the container", () => {
-  const folder = fileURLToPath(new URL("../../docker/bin", import.meta.url));
+  const tools = fileURLToPath(new URL("../../docker/bin", import.meta.url));
   const program = fileURLToPath(new URL("../../dist/src/cli/main.js", import.meta.url));
   const call = (name: string, args: string[], env: NodeJS.ProcessEnv = {}) =>
-    runProgram(join(folder, name), args, { env: { LEVERET_CLI: program, ...env } });
+    runProgram(join(tools, name), args, { env: { LEVERET_CLI: program, ...env } });
 
-  test.each(["rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-plugins"])(
-    "%s goes by its name",
-    async (name) => {
-      expect(await call(name, ["version"])).toMatchObject({ code: 0, lines: ["4.2.0"] });
-      const { code, transcript } = await call(name, ["no-such-command"]);
-      expect({ code, transcript }).toEqual({
-        code: 64,
-        transcript: expect.stringContaining(`Use '${name} help <command>'`),
-      });
-    },
-  );
+  test.each([
+    "rabbitmqctl",
+    "rabbitmq-diagnostics",
+    "rabbitmq-plugins",
+    "rabbitmq-queues",
+    "rabbitmq-upgrade",
+  ])("%s goes by its name", async (name) => {
+    expect(await call(name, ["version"])).toMatchObject({ code: 0, lines: ["4.2.0"] });
+    const { code, transcript } = await call(name, ["no-such-command"]);
+    expect({ code, transcript }).toEqual({
+      code: 64,
+      transcript: expect.stringContaining(`Use '${name} help <command>'`),
+    });
+  });
 
   test("they talk to the broker as the user that the image's variables name", async () => {
     const variables = { RABBITMQ_DEFAULT_USER: "me", RABBITMQ_DEFAULT_PASS: "s3cret" };
@@ -94,4 +97,28 @@ describe("G3 G4 G5 the tools in the container", () => {
       expect(await call("rabbitmq-diagnostics", ["-q", "ping"], env)).toMatchObject({ code: 69 });
     },
   );
+
+  test("G13 rabbitmq-server starts the broker for a script, and rabbitmqctl wait finds it by its pid file", async () => {
+    const folder = temporaryFolder();
+    const file = join(folder, "run", "rabbitmq.pid");
+    const environment = {
+      ...{ RABBITMQ_NODE_PORT: "0", RABBITMQ_PID_FILE: file, LEVERET_DATA_DIR: folder },
+    };
+    const waiting = call("rabbitmqctl", ["wait", "--timeout", "10", file], environment);
+    const command = new BrokerCommand(
+      ["--management-port", "0"],
+      { LEVERET_MAIN: main, ...environment },
+      ["sh", join(tools, "rabbitmq-server")],
+    );
+    const { code, lines } = await waiting;
+    expect({ code, last: lines.at(-1) }).toEqual({
+      ...{
+        code: 0,
+        last: "Applications 'rabbit_and_plugins' are running on node 'rabbit@localhost'",
+      },
+    });
+    command.signal("SIGTERM");
+    expect(await command.ended).toBe(0);
+    expect(existsSync(file)).toBe(false);
+  });
 });

@@ -16,7 +16,7 @@ async function ping(call: Call): Promise<Output> {
 }
 
 /** Where the management API is off, the ports for AMQP are asked. */
-async function isThere(call: Call): Promise<boolean> {
+export async function isThere(call: Call): Promise<boolean> {
   const { management, noted } = call;
   if (noted !== undefined && noted.management === undefined)
     return (await Promise.all((await listeners(call)).map(canConnect))).includes(true);
@@ -278,7 +278,8 @@ export const healthCommands: readonly Command[] = [
   },
   {
     name: "check_if_node_is_quorum_critical",
-    ...{ group, tools: diagnostics, summary: "Health check for the quorum of quorum queues" },
+    ...{ group, tools: [...diagnostics, "rabbitmq-queues"] },
+    summary: "Health check for the quorum of quorum queues",
     says: ({ node }) => `Checking if node ${node} is critical for quorum of any quorum queues ...`,
     async run({ management, node }) {
       await management.get("/api/health/checks/node-is-quorum-critical");

@@ -1,10 +1,11 @@
 /** Waiting for the node, and what of RabbitMQ's housekeeping has nothing to do here. */
 
 import { existsSync, readFileSync } from "node:fs";
+import { managementOf, operatorFileOf } from "../broker-address.ts";
 import type { Output } from "../command.ts";
 import { both, type Call, type Command, control, diagnostics, everywhere } from "../command.ts";
 import { badArgument, Failure, failed, UsageFailure } from "../failure.ts";
-import { ManagementError } from "../management.ts";
+import { isThere } from "./health.ts";
 
 const STARTUP_TIMEOUT_MS = 300_000;
 const WAIT_TIMEOUT_MS = 10_000;
@@ -23,14 +24,14 @@ async function until(call: Call, timeout: number, ask: () => Promise<boolean> | 
   }
 }
 
-async function isUp({ management }: Call): Promise<boolean> {
-  try {
-    await management.get("/api/auth");
-    return true;
-  } catch (error) {
-    if (error instanceof ManagementError) return false;
-    throw error;
-  }
+/** A broker that starts says where it is when it is there: that is looked up anew each time. */
+function anew(call: Call): Call {
+  const { environment } = call;
+  return { ...call, management: managementOf(environment), noted: operatorFileOf(environment) };
+}
+
+function isUp(call: Call): Promise<boolean> {
+  return isThere(anew(call));
 }
 
 /** What was wrong at the end of it is what is said: that nobody is there. */
@@ -39,7 +40,7 @@ async function awaitStartup(call: Call): Promise<undefined> {
   try {
     await until(call, timeout, () => isUp(call));
   } catch (error) {
-    if (error instanceof Failure) await call.management.get("/api/auth");
+    if (error instanceof Failure) await anew(call).management.get("/api/auth");
     throw error;
   }
 }
