@@ -12,14 +12,25 @@ import type { Log } from "./log.ts";
 import type { Handle } from "./management/application.ts";
 import { type Address, addressesOf, type Ports } from "./settings/kinds.ts";
 
-/** All of a request's headers must have come within this time, and all of the request within the next. */
-const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 60_000;
-const HEADER_BYTES_MAX = 32 * 1024;
-/** How often requests that take too long are looked for. */
-const CHECKING_INTERVAL_MS = 5000;
-/** Clients at a time. */
-const CONNECTIONS_MAX = 1000;
+/** What a client may take of time and room. */
+export interface HttpLimits {
+  /** All of a request's headers must have come within this time, and all of the request within the next. */
+  readonly headersTimeoutMs: number;
+  readonly requestTimeoutMs: number;
+  /** How often requests that take too long are looked for. */
+  readonly checkingIntervalMs: number;
+  readonly headerBytesMax: number;
+  /** Clients at a time. */
+  readonly connectionsMax: number;
+}
+
+const httpLimits: HttpLimits = {
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
+  checkingIntervalMs: 5000,
+  headerBytesMax: 32 * 1024,
+  connectionsMax: 1000,
+};
 
 export interface HttpListener {
   /** As RabbitMQ calls it in its list of listeners. */
@@ -41,14 +52,14 @@ export interface HttpPort {
   load(): Promise<Handle>;
 }
 
-function lazyServer({ load, protocol }: HttpPort, log: Log): Server {
+function lazyServer({ load, protocol }: HttpPort, log: Log, limits: HttpLimits): Server {
   let loaded: Promise<Handle> | undefined;
   const server = createServer(
     {
-      connectionsCheckingInterval: CHECKING_INTERVAL_MS,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      maxHeaderSize: HEADER_BYTES_MAX,
+      connectionsCheckingInterval: limits.checkingIntervalMs,
+      headersTimeout: limits.headersTimeoutMs,
+      requestTimeout: limits.requestTimeoutMs,
+      maxHeaderSize: limits.headerBytesMax,
     },
     (request, response) => {
       loaded ??= load();
@@ -61,12 +72,17 @@ function lazyServer({ load, protocol }: HttpPort, log: Log): Server {
       );
     },
   );
-  server.maxConnections = CONNECTIONS_MAX;
+  server.maxConnections = limits.connectionsMax;
   return server;
 }
 
-async function listen(port: HttpPort, address: Address, log: Log): Promise<HttpListener> {
-  const server = lazyServer(port, log);
+async function listen(
+  port: HttpPort,
+  address: Address,
+  log: Log,
+  limits: HttpLimits,
+): Promise<HttpListener> {
+  const server = lazyServer(port, log, limits);
   server.listen(address.port, address.host);
   await once(server, "listening");
   server.on("error", (error) =>
@@ -94,12 +110,13 @@ async function listen(port: HttpPort, address: Address, log: Log): Promise<HttpL
 export async function openHttpListeners(
   wanted: readonly HttpPort[],
   log: Log,
+  limits: HttpLimits = httpLimits,
 ): Promise<readonly HttpListener[]> {
   const listeners: HttpListener[] = [];
   try {
     for (const port of wanted) {
       for (const address of addressesOf(port.ports))
-        listeners.push(await listen(port, { host: port.host, ...address }, log));
+        listeners.push(await listen(port, { host: port.host, ...address }, log, limits));
     }
   } catch (error) {
     await Promise.all(listeners.map((listener) => listener.close()));

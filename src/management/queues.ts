@@ -156,7 +156,16 @@ function queueJson(call: Call, vhost: VirtualHost, queue: Queue, clients: Client
     storage_version: 2,
     idle_since: idleSinceMs === undefined ? undefined : isoTime(idleSinceMs),
     owner_pid_details: owner(context, queue),
+    leader: queue.isQuorum ? NODE_NAME : undefined,
+    members: queue.isQuorum ? [NODE_NAME] : undefined,
+    online: queue.isQuorum ? [NODE_NAME] : undefined,
+    delivery_limit: queue.isQuorum ? deliveryLimit(queue) : undefined,
   };
+}
+
+/** As a number, or in a word [RabbitMQ 4]. */
+function deliveryLimit({ settings }: Queue): number | string {
+  return Number.isFinite(settings.deliveryLimit) ? settings.deliveryLimit : "unlimited";
 }
 
 /** Without statistics there are the lengths alone, or not even these. */

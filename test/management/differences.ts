@@ -41,6 +41,11 @@ export const differences: readonly Difference[] = [
   },
   {
     where: /^nodes/,
+    what: /cluster_links\[\].*, absent$/,
+    why: "links to other nodes and to command-line tools, of which there are none",
+  },
+  {
+    where: /^nodes/,
     what: /(config_files|enabled_plugins)\[\]: string, absent$/,
     why: "the broker under test has neither",
   },

@@ -53,6 +53,24 @@ describe("G1 queues", () => {
     });
   });
 
+  test.skipIf(isForeign)(
+    "QQ2 a quorum queue shows its one replica and its delivery limit",
+    async () => {
+      const { guest, vhost } = await fresh();
+      const quorum = { "x-queue-type": "quorum" };
+      await guest.put(`queues/${vhost}/q`, { durable: true, arguments: quorum });
+      await guest.put(`queues/${vhost}/r`, {
+        durable: true,
+        arguments: { ...quorum, "x-delivery-limit": 3 },
+      });
+      const nodes = ["rabbit@localhost"];
+      expect((await guest.get(`queues/${vhost}/q`)).body).toMatchObject({
+        ...{ type: "quorum", leader: nodes[0], members: nodes, online: nodes, delivery_limit: 20 },
+      });
+      expect((await guest.get(`queues/${vhost}/r`)).body.delivery_limit).toBe(3);
+    },
+  );
+
   test("PUT /api/queues/:vhost/:queue says what is wrong", async () => {
     const { guest, vhost } = await fresh();
     await guest.put(`queues/${vhost}/q`, { durable: true });
