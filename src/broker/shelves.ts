@@ -17,6 +17,7 @@ import type { Log } from "../log.ts";
 import { DelayedMessages, type DelayedOwner } from "../queue/delayed-messages.ts";
 import type { Queue } from "../queue/queue.ts";
 import { RecentMessages } from "../queue/recent-messages.ts";
+import { isDiskError } from "../store/disk.ts";
 import type { Holder } from "../store/message-store.ts";
 import type { Turn } from "../turn.ts";
 import type { ShelfKeeper } from "./exchanges.ts";
@@ -113,6 +114,14 @@ export class Shelves implements DelayedOwner, ShelfKeeper {
       });
       this.#vhost.store.release(position, shelf as Holder);
     });
+  }
+
+  unreadable({ name }: DelayedMessages, error: unknown): void {
+    if (!isDiskError(error)) throw error;
+    this.#log.warn(
+      { vhost: this.#vhost.name, exchange: name, error: error.message },
+      "messages that an exchange has delayed cannot be read now: it is tried again in a second",
+    );
   }
 
   /** One message's trouble is not to be that of others. */

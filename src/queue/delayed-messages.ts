@@ -13,6 +13,8 @@ import { DueHeap } from "./due-heap.ts";
 export interface DelayedOwner {
   /** Routes the message by the exchange, and then releases it. */
   publishDue(delayed: DelayedMessages, position: number): void;
+  /** What is due cannot be read now: it is tried again. Throws an error that is not the disk's. */
+  unreadable(delayed: DelayedMessages, error: unknown): void;
 }
 
 export interface DelayedContext {
@@ -21,6 +23,8 @@ export interface DelayedContext {
   readonly owner: DelayedOwner;
 }
 
+/** How often it is tried to read what the disk does not give. */
+const RETRY_MS = 1000;
 /** Published in one go; the rest follow in the next turn, so that nobody else waits long. */
 const DUE_AT_ONCE_MAX = 1000;
 
@@ -38,6 +42,8 @@ export class DelayedMessages implements Holder {
   readonly #owner: DelayedOwner;
   #timer: Timer | undefined;
   #timerDueMs = Number.POSITIVE_INFINITY;
+  /** Nothing is read before that. */
+  #retryAtMs = 0;
 
   constructor(id: number, name: string, persists: boolean, context: DelayedContext) {
     this.id = id;
@@ -88,9 +94,11 @@ export class DelayedMessages implements Holder {
 
   /** One timer, for the earliest. */
   #watch(): void {
-    if (this.#heap.length === 0 || this.#heap.dueMs >= this.#timerDueMs) return;
+    if (this.#heap.length === 0) return;
+    const dueMs = Math.max(this.#heap.dueMs, this.#retryAtMs);
+    if (dueMs >= this.#timerDueMs) return;
     this.#timer?.cancel();
-    this.#timerDueMs = this.#heap.dueMs;
+    this.#timerDueMs = dueMs;
     this.#timer = this.#clock.setTimer(Math.max(0, this.#timerDueMs - this.#clock.now()), () => {
       this.#timerDueMs = Number.POSITIVE_INFINITY;
       this.#timer = undefined;
@@ -105,9 +113,17 @@ export class DelayedMessages implements Holder {
     for (let published = 0; published < DUE_AT_ONCE_MAX; published++) {
       if (heap.length === 0 || heap.dueMs > nowMs) return;
       const { position } = heap;
+      let isWhole: boolean;
+      try {
+        isWhole = this.#store.isWhole(position);
+      } catch (error) {
+        this.#owner.unreadable(this, error);
+        this.#retryAtMs = nowMs + RETRY_MS;
+        return;
+      }
       heap.shift();
       // What the disk has lost has been reported.
-      if (this.#store.isWhole(position)) this.#owner.publishDue(this, position);
+      if (isWhole) this.#owner.publishDue(this, position);
       else this.#store.release(position, this);
     }
   }

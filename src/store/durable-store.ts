@@ -28,7 +28,7 @@ export class DurableStore implements MessageStore {
   }
 
   isWhole(position: number): boolean {
-    return position < POSITION_BASE || this.#journal.isWhole(position);
+    return this.#of(position).isWhole(position);
   }
 
   release(position: number, holder: Holder): void {

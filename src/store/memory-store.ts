@@ -13,7 +13,7 @@
 import { assert } from "../assert.ts";
 import type { Turn } from "../turn.ts";
 import type { BufferPool } from "./buffer-pool.ts";
-import type { Disk } from "./disk.ts";
+import { type Disk, isDiskError } from "./disk.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
 import type { FlushListener, Holder, MessageStore, Place } from "./message-store.ts";
 import { Moves } from "./moves.ts";
@@ -83,6 +83,17 @@ class MemorySegment extends Segment {
       this.#isOnDisk = true;
     } finally {
       file.close();
+      // Half a segment takes what others need.
+      if (!this.#isOnDisk) this.#removeFile(disk);
+    }
+  }
+
+  /** What cannot be removed stays until the next start. */
+  #removeFile(disk: Disk): void {
+    try {
+      disk.remove(this.#name);
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
     }
   }
 
@@ -103,7 +114,7 @@ class MemorySegment extends Segment {
   /** Nothing is to be asked of it after that. */
   remove(): void {
     this.dispose();
-    if (this.#isOnDisk) this.#home.disk!.remove(this.#name);
+    if (this.#isOnDisk) this.#removeFile(this.#home.disk!);
   }
 }
 
@@ -233,7 +244,8 @@ export class MemoryStore implements MessageStore {
   }
 
   /** Nothing is lost from memory, and what is read from a scratch file was written by this process. */
-  isWhole(): boolean {
+  isWhole(position: number): boolean {
+    this.#use(this.#find(position));
     return true;
   }
 
@@ -260,7 +272,13 @@ export class MemoryStore implements MessageStore {
   #giveUpIfSparse(segment: MemorySegment): void {
     if (this.#tail.number - segment.number < RECENT_SEGMENTS) return;
     if (segment.heldBytes * SPARSE_RATIO >= segment.usedBytes) return;
-    this.#use(segment);
+    try {
+      this.#use(segment);
+    } catch (error) {
+      // It stays as it is until somebody lets go of more of it: who does has nothing to do with that.
+      if (isDiskError(error)) return;
+      throw error;
+    }
     const { buffer, usedBytes } = segment;
     for (let ordinal = 0; ordinal < segment.count; ordinal++) {
       const holders = segment.holders(ordinal);

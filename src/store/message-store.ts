@@ -39,7 +39,7 @@ export interface MessageStore {
 
   /**
    * Whether the bytes of a held message are still what was stored; false when the disk has lost them, and then the message
-   * can only be released.
+   * can only be released. They are in memory then: throws the system's error when they cannot be read now, and can be asked again.
    */
   isWhole(position: number): boolean;
 

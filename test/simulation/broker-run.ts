@@ -66,6 +66,8 @@ export class BrokerRun {
   #clients: WorkingClient[] = [];
   #administrator!: Administrator;
   #declared = false;
+  /** Whether the broker of this life has come up. */
+  #started = false;
   #life = 0;
   #nowMs = START_MS;
   #troubles: string[] = [];
@@ -95,7 +97,9 @@ export class BrokerRun {
     try {
       live();
     } catch (error) {
-      const isFault = this.#faulty && error instanceof Error && DISK_ERROR.test(error.message);
+      // A start needs the disk; after it only a sync that failed may end the process.
+      const isFatal = this.#faulty && (!this.#started || this.#disk.syncFaults > 0);
+      const isFault = isFatal && error instanceof Error && DISK_ERROR.test(error.message);
       if (!(error instanceof Cut) && !isFault) throw error;
     }
     this.#nowMs = this.#broker?.clock.now() ?? this.#nowMs;
@@ -128,7 +132,9 @@ export class BrokerRun {
   }
 
   #start(): void {
+    this.#started = false;
     this.#broker = new BrokerLife(this.#disk, this.#settings, this.#log(), this.#nowMs);
+    this.#started = true;
     this.counts.lives++;
     if (!this.#declared) return;
     this.#compareTopology(this.#broker.host);

@@ -442,3 +442,55 @@ describe("when messages may take no more memory", () => {
     expect(disk.list()).toEqual([]);
   });
 });
+
+describe("a disk that fails", () => {
+  /** A store with room for a few segments, of which most are on the disk. */
+  function spilled(): { store: MemoryStore; disk: SimulatedDisk; positions: number[] } {
+    const disk = new SimulatedDisk(new Random(1));
+    const turn = new Turn(() => undefined);
+    const budget = new MemoryBudget(4 * MIB);
+    const store = new MemoryStore({ turn, budget, disk, onWriteTrouble: () => undefined });
+    const positions: number[] = [];
+    for (let index = 0; index < 1600; index++) {
+      positions.push(append(store, 10_000, index));
+      if (index % 20 === 0) turn.run();
+    }
+    expect(disk.list().length).toBeGreaterThan(5);
+    return { store, disk, positions };
+  }
+
+  test("is no matter for who lets go of messages, and those that stay can be read afterwards", () => {
+    for (const operation of ["read", "open", "remove"] as const) {
+      const { store, disk, positions } = spilled();
+      disk.failing.add(operation);
+      for (const [index, position] of positions.entries())
+        if (index % 50 !== 0) store.release(position);
+      disk.failing.clear();
+      for (let index = 0; index < positions.length; index += 50) {
+        const { buffer, offset } = store.locate(positions[index]!);
+        expect(buffer.subarray(offset, offset + 10_000).equals(octets(10_000, index))).toBe(true);
+      }
+    }
+  });
+
+  test("says so before a message is taken for read", () => {
+    const { store, disk, positions } = spilled();
+    disk.failing.add("read");
+    expect(() => store.isWhole(positions[0]!)).toThrow("EIO");
+    disk.failing.clear();
+    expect(store.isWhole(positions[0]!)).toBe(true);
+  });
+
+  test("and is full keeps nothing of a segment that it did not take", () => {
+    const disk = new SimulatedDisk(new Random(1));
+    disk.capacityBytes = MIB / 2;
+    const turn = new Turn(() => undefined);
+    const budget = new MemoryBudget(2 * MIB);
+    const troubles: unknown[] = [];
+    const onWriteTrouble = (error: Error | undefined): void => void troubles.push(error);
+    const store = new MemoryStore({ turn, budget, disk, onWriteTrouble });
+    for (let index = 0; index < 500; index++) append(store, 10_000, index);
+    expect(troubles.length).toBeGreaterThan(0);
+    expect(disk.list()).toEqual([]);
+  });
+});

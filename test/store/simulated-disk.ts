@@ -153,9 +153,10 @@ export class SimulatedDisk implements Disk {
   capacityBytes = Number.POSITIVE_INFINITY;
   /** Operations that fail with EIO. */
   readonly failing = new Set<DiskOperation>();
-  /** How many operations have failed for want of space, or with EIO; and how many of them would have read. */
+  /** How many operations have failed for want of space, or with EIO; and how many of them would have read, or synced. */
   faults = 0;
   readFaults = 0;
+  syncFaults = 0;
   /** Whether names are changed on the disk in the order in which they were changed. */
   namesInOrder = false;
 
@@ -271,6 +272,7 @@ export class SimulatedDisk implements Disk {
     if (root.dead) throw new Cut("the process has ended");
     if (!root.failing.has(operation)) return;
     if (operation === "open" || operation === "read") root.readFaults++;
+    if (operation === "sync" || operation === "syncFolder") root.syncFaults++;
     throw this.#fault("EIO");
   }
 
@@ -336,6 +338,7 @@ export class SimulatedDisk implements Disk {
     for (const { inode, count: changes, callback } of syncs) {
       if (this.dead) return syncs.length;
       if (this.failing.has("sync")) {
+        this.syncFaults++;
         callback(this.#fault("EIO"));
         continue;
       }
