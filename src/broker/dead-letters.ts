@@ -125,9 +125,13 @@ export class DeadLetters {
     const { turn, store, log, vhost } = this.#context;
     turn.undivided(() => {
       try {
-        if (!this.#publish(death) && losesNoDeadLetters(queue.settings) && !queue.deleted) {
-          this.#hold(death);
-          return;
+        const isTaken = this.#publish(death);
+        if (losesNoDeadLetters(queue.settings)) {
+          if (isTaken) queue.counts.deathsConfirmed++;
+          else if (!queue.deleted) {
+            this.#hold(death);
+            return;
+          }
         }
       } catch (error) {
         if (error instanceof AssertionError) throw error;

@@ -142,7 +142,7 @@ function countsByType({ host }: Context): Record<(typeof queueTypes)[number], Qu
 }
 
 function deaths(counts: ReturnType<typeof countsByType>): Metric[] {
-  return deathReasons.map((reason) =>
+  const byReason = deathReasons.map((reason) =>
     metric(
       "counter",
       `global_messages_dead_lettered_${reason}_total`,
@@ -155,6 +155,16 @@ function deaths(counts: ReturnType<typeof countsByType>): Metric[] {
       ),
     ),
   );
+  const confirmed = metric(
+    "counter",
+    "global_messages_dead_lettered_confirmed_total",
+    "Total number of messages dead-lettered and confirmed by target queues",
+    {
+      labels: { queue_type: moduleNames.quorum, dead_letter_strategy: "at_least_once" },
+      value: counts.quorum.deathsConfirmed,
+    },
+  );
+  return [...byReason, confirmed];
 }
 
 /** Named and described; of each what the queues of a type have counted. */

@@ -54,6 +54,8 @@ export const deathStrategies = ["disabled", "at_most_once", "at_least_once"] as 
 export class QueueCounts extends MessageCounts {
   /** By reason, and within it by strategy; none before the first. */
   #deaths: number[] | undefined;
+  /** Dead letters that may not be lost, and that queues have taken. */
+  deathsConfirmed = 0;
 
   /** A message leaves for good. */
   died(reason: (typeof deathReasons)[number], strategy: (typeof deathStrategies)[number]): void {
@@ -70,6 +72,7 @@ export class QueueCounts extends MessageCounts {
 
   addQueue(other: QueueCounts): void {
     this.add(other);
+    this.deathsConfirmed += other.deathsConfirmed;
     if (other.#deaths === undefined) return;
     this.#deaths = other.#deaths.map((count, index) => count + (this.#deaths?.[index] ?? 0));
   }

@@ -263,6 +263,10 @@ export const rows = {
   D7: { title: "The order of dead letters" },
   D8: { title: "Dead letters into a queue that is full" },
   D9: { title: "Dead letters through the default exchange, and back to their queue" },
+  D10: {
+    title: "Dead letters as metrics",
+    notChecked: "their names are those of RabbitMQ's plugin",
+  },
 
   QQ1: { title: "Quorum queues are durable, shared, and named by the client" },
   QQ2: { title: "The delivery limit of quorum queues" },

@@ -1,7 +1,7 @@
 /** The metrics: RabbitMQ's names, what they say, and that every metric of RabbitMQ's dashboards is there. */
 import { type Channel, connect } from "amqplib";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Broker, type BrokerOptions } from "../../src/index.ts";
+import { Broker, type BrokerOptions, VirtualClock } from "../../src/index.ts";
 
 /** The values of a scrape by name and labels as they are written: `rabbitmq_queue_messages{vhost="/",queue="q"}`. */
 function parse(text: string): Map<string, number> {
@@ -117,6 +117,54 @@ describe("M1 metrics", () => {
     expect(after.get(`rabbitmq_global_messages_acknowledged_total${quorum}`)).toBe(2);
     expect(after.get(`rabbitmq_global_messages_dead_lettered_maxlen_total${dead}`)).toBe(2);
     expect(after.get("rabbitmq_queues_deleted_total")).toBe(2);
+  });
+
+  test("D10 dead letters are counted by why they died, and by what becomes of them", async () => {
+    const clock = new VirtualClock();
+    const { broker, scrape } = await start({ clock });
+    const connection = await connect(broker.url);
+    onTestFinished(() => connection.close());
+    const channel = await connection.createConfirmChannel();
+    await channel.assertQueue("target", {
+      maxLength: 1,
+      arguments: { "x-overflow": "reject-publish" },
+    });
+    const dead = { deadLetterExchange: "", deadLetterRoutingKey: "target" };
+    await channel.assertQueue("nothing", { messageTtl: 1000 });
+    await channel.assertQueue("once", { ...dead, maxLength: 1 });
+    const safe = {
+      "x-queue-type": "quorum",
+      "x-dead-letter-strategy": "at-least-once",
+      "x-overflow": "reject-publish",
+      "x-delivery-limit": 0,
+    };
+    await channel.assertQueue("safe", { ...dead, arguments: safe });
+    for (const queue of ["nothing", "once", "once", "safe", "safe"])
+      channel.sendToQueue(queue, Buffer.from("1"));
+    await channel.waitForConfirms();
+    clock.advance("2s");
+    // There is room for one dead letter, and the one of the classic queue has come first.
+    const [rejected, returned] = [await channel.get("safe"), await channel.get("safe")];
+    if (rejected === false || returned === false) throw new Error("there are messages");
+    channel.reject(rejected, false);
+    channel.reject(returned, true);
+    await channel.checkQueue("safe");
+    const count = async (reason: string, type: string, strategy: string) =>
+      (await scrape()).get(
+        `rabbitmq_global_messages_dead_lettered_${reason}_total{queue_type="rabbit_${type}_queue",dead_letter_strategy="${strategy}"}`,
+      );
+    expect(await count("expired", "classic", "disabled")).toBe(1);
+    expect(await count("maxlen", "classic", "at_most_once")).toBe(1);
+    expect(await count("rejected", "quorum", "at_least_once")).toBe(1);
+    expect(await count("delivery_limit", "quorum", "at_least_once")).toBe(1);
+    expect(await count("confirmed", "quorum", "at_least_once")).toBe(0);
+    await channel.purgeQueue("target");
+    clock.advance("1s");
+    expect(await count("confirmed", "quorum", "at_least_once")).toBe(1);
+    await channel.purgeQueue("target");
+    clock.advance("1s");
+    expect(await count("confirmed", "quorum", "at_least_once")).toBe(2);
+    expect(await count("rejected", "quorum", "at_least_once")).toBe(1);
   });
 
   test("M1 /metrics/per-object has a value for each queue, and so has /metrics when told to", async () => {
