@@ -169,7 +169,7 @@ export class Host {
       open: (name) => this.#openVirtualHost(name),
       remove: (vhost) => this.#removeVirtualHost(vhost),
       defaults: (name) => vhostDefaults.specOf(name),
-      added: (name) => vhostDefaults.addUsers(name, this.users, this.permissions),
+      added: (name) => vhostDefaults.addTo(name, this),
     });
     const hasVirtualHost = (name: string): boolean => this.virtualHosts.find(name) !== undefined;
     this.permissions = new Permissions({

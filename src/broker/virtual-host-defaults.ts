@@ -1,20 +1,33 @@
 /**
- * What the settings give each new virtual host: limits, a queue type, and users with their permissions there.
+ * What the settings give each new virtual host: limits, a queue type, operator policies, and users with their permissions.
  *
  * It counts when a virtual host is added and never again: what an administrator changes later stays changed [RabbitMQ:
- * default_limits, default_users].
+ * default_limits, default_policies, default_users].
  */
 
 import type { Settings } from "../config.ts";
 import type { VirtualHostLimits } from "./limits.ts";
 import { Pattern } from "./pattern.ts";
 import type { Permissions } from "./permissions.ts";
+import type { Policies } from "./policies.ts";
+import type { PolicyDefinition } from "./policy-settings.ts";
 import type { Users } from "./users.ts";
 import type { VirtualHostSpec } from "./virtual-hosts.ts";
 
-type DefaultSettings = Pick<Settings, "defaultLimits" | "defaultUsers" | "defaultQueueType">;
+type DefaultSettings = Pick<
+  Settings,
+  "defaultLimits" | "defaultOperatorPolicies" | "defaultUsers" | "defaultQueueType"
+>;
+
+/** What there is to be added to. */
+interface Registries {
+  readonly users: Users;
+  readonly permissions: Permissions;
+  readonly operatorPolicies: Policies;
+}
 
 type Limits = DefaultSettings["defaultLimits"][number];
+type OperatorPolicy = DefaultSettings["defaultOperatorPolicies"][number];
 type User = DefaultSettings["defaultUsers"][number];
 
 interface Rule<Given> {
@@ -39,12 +52,17 @@ function rule<Given extends { name: string }>(
 
 export class VirtualHostDefaults {
   readonly #limits: readonly Rule<Limits>[];
+  readonly #operatorPolicies: readonly Rule<OperatorPolicy>[];
   readonly #users: readonly Rule<User>[];
   readonly #queueType: DefaultSettings["defaultQueueType"];
 
   /** Throws RangeError when a pattern is none. */
-  constructor({ defaultLimits, defaultUsers, defaultQueueType }: DefaultSettings) {
+  constructor(settings: DefaultSettings) {
+    const { defaultLimits, defaultOperatorPolicies, defaultUsers, defaultQueueType } = settings;
     this.#limits = defaultLimits.map((each) => rule("defaultLimits", each, each.pattern));
+    this.#operatorPolicies = defaultOperatorPolicies.map((each) =>
+      rule("defaultOperatorPolicies", each, each.vhostPattern),
+    );
     this.#users = defaultUsers.map((each) => rule("defaultUsers", each, each.vhostPattern));
     this.#queueType = defaultQueueType;
   }
@@ -58,8 +76,14 @@ export class VirtualHostDefaults {
     };
   }
 
-  /** Gives users their permissions in a new virtual host, and makes those that there are not yet. */
-  addUsers(vhost: string, users: Users, permissions: Permissions): void {
+  /** Adds what belongs to a new virtual host. Users that there are already get their permissions there. */
+  addTo(vhost: string, { users, permissions, operatorPolicies }: Registries): void {
+    for (const { pattern, given } of this.#operatorPolicies) {
+      if (!pattern.matches(vhost)) continue;
+      const { name, vhostPattern: _, queuePattern = ".*", applyTo = "all", ...values } = given;
+      const definition = definitionOf(values);
+      operatorPolicies.set(vhost, name, { pattern: queuePattern, applyTo, definition });
+    }
     for (const { pattern, given } of this.#users) {
       if (!pattern.matches(vhost)) continue;
       const { name, password = "", tags = [] } = given;
@@ -68,6 +92,15 @@ export class VirtualHostDefaults {
       permissions.set(name, vhost, { configure, write, read });
     }
   }
+}
+
+/** `maxLength` is `max-length` in a policy. */
+function definitionOf(values: object): PolicyDefinition {
+  const entries = Object.entries(values).map(([name, value]) => [
+    name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`),
+    value,
+  ]);
+  return Object.fromEntries(entries) as PolicyDefinition;
 }
 
 function limitsOf({ maxConnections, maxQueues }: Limits): VirtualHostLimits {

@@ -272,6 +272,24 @@ export const brokerSettings = {
     help: "limits of each new virtual host whose name fits",
     keys: ["default_limits.vhosts.NAME.FIELD"],
   }),
+  /** Operator policies of new virtual hosts whose name their pattern fits. */
+  defaultOperatorPolicies: setting({
+    kind: records({
+      vhostPattern: text,
+      queuePattern: text,
+      applyTo: choice(["all", "queues", "classic_queues", "quorum_queues", "streams"]),
+      expires: milliseconds,
+      messageTtl: milliseconds,
+      maxLength: count(0, Number.MAX_SAFE_INTEGER),
+      maxLengthBytes: bytes(0, Number.MAX_SAFE_INTEGER),
+      maxInMemoryLength: count(0, Number.MAX_SAFE_INTEGER),
+      maxInMemoryBytes: bytes(0, Number.MAX_SAFE_INTEGER),
+      deliveryLimit: count(0, Number.MAX_SAFE_INTEGER),
+    }),
+    default: [],
+    help: "operator policies of each new virtual host whose name fits",
+    keys: ["default_policies.operator.NAME.FIELD"],
+  }),
   /** Of new virtual hosts: what a queue is that is declared without `x-queue-type`. */
   defaultQueueType: setting({
     kind: optional(choice(["classic", "quorum"])),

@@ -85,6 +85,24 @@ test("V13 limits of a new virtual host are those of the first pattern that fits,
   await expect(channel.assertQueue("two")).rejects.toThrow("queue limit in vhost 'dev-1' (1)");
 });
 
+test("V8 operator policies of the settings are those of each new virtual host that fits", async () => {
+  const broker = await start({
+    defaultOperatorPolicies: [
+      {
+        ...{ name: "cap", vhostPattern: "^dev", queuePattern: "^tmp", applyTo: "queues" },
+        ...{ expires: 5000, maxLength: 10, maxLengthBytes: 1000 },
+      },
+    ],
+  });
+  broker.virtualHosts.add("dev-1");
+  expect([...broker.operatorPolicies.all()]).toMatchObject([
+    {
+      ...{ vhost: "dev-1", name: "cap", pattern: "^tmp", applyTo: "queues", priority: 0 },
+      definition: { expires: 5000, "max-length": 10, "max-length-bytes": 1000 },
+    },
+  ]);
+});
+
 test("V3 new virtual hosts have the default queue type of the settings, unless they bring their own", async () => {
   const broker = await start({ defaultQueueType: "quorum" });
   broker.virtualHosts.add("v", { defaultQueueType: "classic" });

@@ -123,6 +123,14 @@ const precedence: [what: string, sources: Sources, setting: keyof AllSettings, v
     "defaultLimits",
     [{ name: "1", pattern: "^dev", maxQueues: 10 }],
   ],
+  [
+    "operator policies of new virtual hosts",
+    {
+      conf: "default_policies.operator.cap.message_ttl = 5s\ndefault_policies.operator.cap.max_length_bytes = 1KB\ndefault_policies.operator.cap.queue_pattern = ^q",
+    },
+    "defaultOperatorPolicies",
+    [{ name: "cap", messageTtl: 5000, maxLengthBytes: 1000, queuePattern: "^q" }],
+  ],
   ["the name of the broker", { conf: "cluster_name = mine" }, "clusterName", "mine"],
   [
     "interceptors of messages",
