@@ -357,7 +357,7 @@ export class Host {
     this.connections.closeOfVirtualHost(name, `vhost '${name}' is deleted`);
     vhost.stop();
     this.#journals.delete(name);
-    vhost.store.close();
+    vhost.store.discard();
     for (const what of [journalOf(name), transientMessagesOf(name)]) this.#diskWatch?.forget(what);
     try {
       this.#disk?.removeSubfolder(journalFolder(name));

@@ -45,6 +45,11 @@ export class DurableStore implements MessageStore {
     this.#memory.close();
   }
 
+  discard(): void {
+    this.#journal.discard();
+    this.#memory.discard();
+  }
+
   delivered(position: number, holder: Holder, deliveries: number): void {
     if (holder.persists && position >= POSITION_BASE)
       this.#journal.noteDelivered(holder.id, position, deliveries);

@@ -246,6 +246,13 @@ export class JournalWriter {
     this.#options.disk.syncFolder();
   }
 
+  /** Nothing is written or synced any more. Whoever waits is told: there is nothing left that could be lost. */
+  discard(): void {
+    this.#closed = true;
+    const { waiting } = this.#sync ?? nothing;
+    for (const listener of [...waiting, ...this.#written, ...this.#waiting]) listener.onFlushed();
+  }
+
   /** Syncs what was written and tells whoever waits for it; what could not be written stays untold. */
   syncNow(): void {
     // The sync that runs may end at any time, or never: what it covers is synced here.

@@ -507,6 +507,13 @@ export class Journal implements TurnTask {
     this.#segments.close();
   }
 
+  /** Closes the files as they are. */
+  discard(): void {
+    this.#closed = true;
+    this.#segments.close();
+    this.#writer.discard();
+  }
+
   /** A last block without records, which says of all before it that they are on the disk: a restart need not read them. */
   #sayAllIsSafe(): void {
     const tail = this.#tail;

@@ -256,6 +256,10 @@ export class MemoryStore implements MessageStore {
     this.#known.clear();
   }
 
+  discard(): void {
+    this.close();
+  }
+
   release(position: number): void {
     if (this.#closed) return;
     const segment = this.#find(position);

@@ -60,4 +60,7 @@ export interface MessageStore {
 
   /** Makes everything safe and lets go of files and memory. After that only releases are allowed, and do nothing. */
   close(): void;
+
+  /** As `close`, where nothing of it is needed any more: it succeeds whatever the disk does, and whoever waits is told. */
+  discard(): void;
 }

@@ -5,7 +5,7 @@ import type { Host } from "../../src/broker/host.ts";
 import { silentLog } from "../../src/log.ts";
 import { Random } from "../seeded.ts";
 import { BrokerLife } from "../simulation/broker-life.ts";
-import { SimulatedDisk } from "../store/simulated-disk.ts";
+import { diskError, SimulatedDisk } from "../store/simulated-disk.ts";
 
 const all = { configure: ".*", write: ".*", read: ".*" };
 
@@ -53,6 +53,45 @@ const changes: readonly [string, (host: Host) => void][] = [
   ],
   ["the end of a virtual host", ({ virtualHosts }) => virtualHosts.delete("test")],
 ];
+
+test("V1 a virtual host goes whatever the disk does with its messages, and holds nobody back then", () => {
+  const { virtualHosts, alarm, memory } = broker.host;
+  const before = memory.usedBytes - memory.keptBytes;
+  const journals = disk.subfolder("vhost-74657374");
+  let reason = "";
+  const listener = {
+    delivered: () => undefined,
+    confirmed: () => undefined,
+    closed: (text: string) => {
+      reason = text;
+    },
+  };
+  broker.host.permissions.set("guest", "test", all);
+  const client = broker.connect(listener, "test");
+  client.ask("queue.declare", { queue: "q", durable: true });
+  for (const id of ["1", "2"])
+    client.publish("", "q", { id, body: Buffer.alloc(100), persistent: true });
+  broker.rest();
+  expect(journals.list()).toHaveLength(1);
+  const fail = (): void => {
+    throw diskError("EIO");
+  };
+  journals.write = fail;
+  // What has been said so far, and all behind it, waits for this.
+  client.ask("tx.select", {});
+  client.publish("", "q", { id: "3", body: Buffer.alloc(100), persistent: true });
+  client.ask("tx.commit", {});
+  broker.rest();
+  expect(alarm.isSet).toBe(true);
+  journals.syncNow = fail;
+  virtualHosts.delete("test");
+  broker.advance(2000);
+  broker.rest();
+  expect(alarm.isSet).toBe(false);
+  expect(reason).toContain("vhost 'test' is deleted");
+  expect(memory.usedBytes - memory.keptBytes).toBeLessThanOrEqual(before);
+  expect(disk.list()).not.toContain("vhost-74657374");
+});
 
 describe("a disk that takes nothing refuses", () => {
   test.each(changes)("%s, and nothing has changed, now or after a restart", (_, change) => {

@@ -55,6 +55,8 @@ class CountingStore implements MessageStore {
 
   delivered(): void {}
 
+  discard(): void {}
+
   close(): void {
     this.#store.close();
   }

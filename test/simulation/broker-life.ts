@@ -55,11 +55,11 @@ export class BrokerLife {
     }
   }
 
-  connect(listener: ClientListener): SimulatedClient {
+  connect(listener: ClientListener, virtualHost?: string): SimulatedClient {
     const stream = new SimulatedStream(() => this.disk.dead);
     const connection = new Connection(stream.duplex, this.host, peer, () => undefined);
     void connection;
-    const client = new SimulatedClient(stream, listener);
+    const client = new SimulatedClient(stream, listener, virtualHost);
     this.#clients.push({ client, stream });
     return client;
   }

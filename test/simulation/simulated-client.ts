@@ -100,14 +100,14 @@ export class SimulatedClient implements FrameHandler {
   /** Why it was last. */
   blockedReason = "";
 
-  constructor(stream: SimulatedStream, listener: ClientListener) {
+  constructor(stream: SimulatedStream, listener: ClientListener, virtualHost = "/") {
     this.#stream = stream;
     this.#listener = listener;
-    this.#open();
+    this.#open(virtualHost);
   }
 
   /** All that opens a connection can be said before the broker has answered. */
-  #open(): void {
+  #open(virtualHost: string): void {
     this.#outgoing.push(wire("AMQP", 0, 0, 9, 1));
     const capabilities = new Map([["connection.blocked", { type: "t" as const, value: true }]]);
     this.#say(0, "connection.start-ok", {
@@ -117,7 +117,7 @@ export class SimulatedClient implements FrameHandler {
       locale: "en_US",
     });
     this.#say(0, "connection.tune-ok", { channelMax: 10, frameMax: FRAME_MAX, heartbeat: 0 });
-    this.#say(0, "connection.open", { virtualHost: "/" });
+    this.#say(0, "connection.open", { virtualHost });
     this.#say(CHANNEL, "channel.open", {});
   }
 
