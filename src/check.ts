@@ -26,13 +26,16 @@ function mebibytes(bytes: number): string {
 /** Prints the report line by line; false when something is damaged. */
 export function check(folder: string, print: (line: string) => void): boolean {
   const disk = new FileDisk(folder);
-  const { holderNames, damagedBytes, tornBytes } = Host.inspect(disk);
-  let sound = damagedBytes === 0;
-  if (tornBytes > 0)
+  const { holderNames, damagedBytes, tornBytes, isLost } = Host.inspect(disk);
+  let sound = damagedBytes === 0 && !isLost;
+  if (isLost)
+    print("topology: LOST: nothing says whose the messages are, and no broker starts here");
+  else if (tornBytes > 0)
     print(
       `topology, ${tornBytes} bytes: an unfinished end, as a crash leaves it: it will be cut off`,
     );
-  if (!sound) print(`topology, ${damagedBytes} bytes: DAMAGED: what they said is missing`);
+  if (damagedBytes > 0)
+    print(`topology, ${damagedBytes} bytes: DAMAGED: what they said is missing`);
   for (const entry of readdirSync(folder).sort()) {
     const match = VHOST_FOLDER.exec(entry);
     if (match === null) continue;

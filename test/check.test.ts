@@ -74,3 +74,13 @@ test("a flipped bit in an older segment is damage, and what stands around it is 
   expect(Number(left)).toBeLessThan(200);
   expect(segments(folder)).toEqual(before);
 });
+
+test("a folder without the log of its queues is damaged, and is left as it is", async () => {
+  const folder = await folderWith(20);
+  await rm(join(folder, "topology"));
+  const before = readdirSync(folder);
+  const { sound, text } = report(folder);
+  expect(sound).toBe(false);
+  expect(text).toContain("topology: LOST");
+  expect(readdirSync(folder)).toEqual(before);
+});

@@ -76,6 +76,8 @@ export interface LogReport {
   readonly holderNames: ReadonlyMap<string, ReadonlyMap<number, string>>;
   readonly damagedBytes: number;
   readonly tornBytes: number;
+  /** Whether it says nothing although there are messages: a broker does not start then. */
+  readonly isLost: boolean;
 }
 
 /** As trouble with it is told. */
@@ -214,6 +216,10 @@ export class Host {
   /** What the log of a data folder says, for reports. */
   static inspect(disk: Disk): LogReport {
     const names = new Map<string, Map<number, string>>();
+    const isNeeded = whatNeedsTopology(disk) !== undefined;
+    // To open it would make it.
+    if (!disk.list().includes(TOPOLOGY_NAME))
+      return { holderNames: names, damagedBytes: 0, tornBytes: 0, isLost: isNeeded };
     const log = new EntryLog<LogEntry>(disk, new Turn(), TOPOLOGY_NAME, () => []);
     const { entries, damagedBytes, tornBytes } = log.peek();
     for (const entry of entries) {
@@ -224,7 +230,8 @@ export class Host {
       const ofVhost = names.get(entry.vhost) ?? new Map<number, string>();
       names.set(entry.vhost, ofVhost.set(id, `${entry.op} ${entry.name}`));
     }
-    return { holderNames: names, damagedBytes, tornBytes };
+    const isLost = isNeeded && entries.length === 0;
+    return { holderNames: names, damagedBytes, tornBytes, isLost };
   }
 
   #entries(): LogEntry[] {

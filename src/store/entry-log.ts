@@ -182,10 +182,13 @@ export class EntryLog<Entry extends object> implements TurnTask {
     this.#deferred = [];
   }
 
-  /** Adds an entry of something that nobody can be refused: now or, when it cannot be written, as soon as it can be. */
+  /**
+   * Adds an entry of something that nobody can be refused: now or, when it cannot be written, as soon as it can be. While
+   * something waits that is not tried for each entry: there may be thousands.
+   */
   defer(entry: Entry): void {
     this.#deferred.push(entry);
-    this.retry();
+    if (this.#deferred.length === 1) this.retry();
   }
 
   /** Tries to write what waits; whether nothing waits any more. */

@@ -283,6 +283,18 @@ describe("a log", () => {
     expect(readKeys(disk)).toEqual(["b"]);
   });
 
+  test("does not try a full disk again for each of many things that happen", () => {
+    const disk = new SimulatedDisk(new Random(1));
+    const opened = new Opened(disk);
+    disk.capacityBytes = disk.usedBytes;
+    for (let value = 0; value < 500; value++) opened.happen({ op: "set", key: `${value}`, value });
+    expect(disk.faults).toBe(1);
+    disk.capacityBytes = Number.POSITIVE_INFINITY;
+    expect(opened.log.retry()).toBe(true);
+    opened.turn.run();
+    expect(readKeys(disk)).toHaveLength(500);
+  });
+
   test("writes what waits when it is tried again, and when it is closed", () => {
     for (const act of ["retry", "close"] as const) {
       const disk = new SimulatedDisk(new Random(1));
