@@ -25,7 +25,7 @@ COPY docker/bin docker/bin
 ENV NODE_ENV=production PATH=/opt/leveret/docker/bin:$PATH
 USER rabbitmq
 VOLUME /var/lib/rabbitmq
-EXPOSE 5671 5672 15672 15692
+EXPOSE 5671 5672 15671 15672 15692
 HEALTHCHECK --interval=10s --timeout=4s --start-period=10s CMD ["rabbitmq-diagnostics", "-q", "ping"]
 ENTRYPOINT ["/opt/leveret/docker/entrypoint.sh"]
 CMD ["leveret"]

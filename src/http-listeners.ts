@@ -6,8 +6,9 @@
  */
 
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import { createServer, type RequestListener, type Server, type ServerOptions } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { TlsOptions } from "node:tls";
 import type { Log } from "./log.ts";
 import type { Handle } from "./management/application.ts";
 import { type Address, addressesOf, type Ports } from "./settings/kinds.ts";
@@ -48,13 +49,31 @@ export interface HttpPort {
   readonly ports: Ports;
   /** Where to listen when a port is given without an address. */
   readonly host: string;
+  /** Of a port with TLS. */
+  readonly tls?: TlsOptions;
   /** Called once, with the first request. */
   load(): Promise<Handle>;
 }
 
-function lazyServer({ load, protocol }: HttpPort, log: Log, limits: HttpLimits): Server {
+/** What HTTPS takes is loaded with the first port that speaks it. */
+async function createHttpServer(
+  tls: TlsOptions | undefined,
+  options: ServerOptions,
+  answer: RequestListener,
+): Promise<Server> {
+  if (tls === undefined) return createServer(options, answer);
+  const https = await import("node:https");
+  return https.createServer({ ...tls, ...options }, answer);
+}
+
+async function lazyServer(
+  { load, protocol, tls }: HttpPort,
+  log: Log,
+  limits: HttpLimits,
+): Promise<Server> {
   let loaded: Promise<Handle> | undefined;
-  const server = createServer(
+  const server = await createHttpServer(
+    tls,
     {
       connectionsCheckingInterval: limits.checkingIntervalMs,
       headersTimeout: limits.headersTimeoutMs,
@@ -82,7 +101,7 @@ async function listen(
   log: Log,
   limits: HttpLimits,
 ): Promise<HttpListener> {
-  const server = lazyServer(port, log, limits);
+  const server = await lazyServer(port, log, limits);
   server.listen(address.port, address.host);
   await once(server, "listening");
   server.on("error", (error) =>

@@ -21,6 +21,7 @@ import { defaultSettings, type Settings } from "./config.ts";
 import type { HttpListener } from "./http-listeners.ts";
 import { type Listener, openListeners } from "./listeners.ts";
 import { type Log, silentLog } from "./log.ts";
+import type { Handle } from "./management/application.ts";
 import type { NodeControl } from "./management/context.ts";
 import { closeClients, RunningNode } from "./node-control.ts";
 import { NodeMemory } from "./process-memory.ts";
@@ -104,7 +105,8 @@ function reachableEndpoint(host: string, port: number): string {
 
 function urlOf(listeners: readonly HttpListener[], protocol: string): string | undefined {
   const listener = listeners.find((each) => each.protocol === protocol);
-  return listener && `http://${reachableEndpoint(listener.host, listener.port)}`;
+  const scheme = protocol === "https" ? "https" : "http";
+  return listener && `${scheme}://${reachableEndpoint(listener.host, listener.port)}`;
 }
 
 /** What `act` resolves with; when it rejects, the listeners are closed first. */
@@ -144,7 +146,9 @@ async function openHttp(
   { dataDir, configFiles = [], plugins = [], operatorKey }: BrokerOptions,
 ): Promise<readonly HttpListener[]> {
   const { settings, log } = host;
-  if (settings.managementPort === "off" && settings.prometheusPort === "off") return [];
+  const { managementPort, managementTlsPort, prometheusPort } = settings;
+  if ([managementPort, managementTlsPort, prometheusPort].every((port) => port === "off"))
+    return [];
   const { openHttpListeners } = await import("./http-listeners.ts");
   const amqp = listeners.map(({ tls, ...at }) => ({ protocol: tls ? "amqp/ssl" : "amqp", ...at }));
   let http: readonly HttpListener[] = [];
@@ -152,19 +156,34 @@ async function openHttp(
     ...{ host, control, dataDir, configFiles, plugins, operatorKey },
     ports: () => [...(control.takesClients ? amqp : []), ...http],
   };
+  let loaded: Promise<Handle> | undefined;
+  const management = {
+    host: settings.managementHost ?? settings.host,
+    // One for both ports.
+    load() {
+      loaded ??= import("./management.ts").then(({ managementHandle }) => managementHandle(about));
+      return loaded;
+    },
+  };
+  const tls =
+    managementTlsPort === "off"
+      ? undefined
+      : (await import("./tls.ts")).managementTlsOptions(settings);
   http = await openHttpListeners(
     [
       {
-        protocol: "http",
+        ...{ ...management, protocol: "http", ports: managementPort },
         title: "Management plugin: HTTP (non-TLS)",
-        ports: settings.managementPort,
-        host: settings.managementHost ?? settings.host,
-        load: async () => (await import("./management.ts")).managementHandle(about),
+      },
+      {
+        ...{ ...management, protocol: "https", ports: managementTlsPort },
+        title: "Management plugin: HTTPS",
+        ...(tls !== undefined && { tls }),
       },
       {
         protocol: "http/prometheus",
         title: "Prometheus metrics: HTTP (non-TLS)",
-        ports: settings.prometheusPort,
+        ports: prometheusPort,
         host: settings.prometheusHost ?? settings.host,
         load: async () => (await import("./management.ts")).metricsHandle(about),
       },
@@ -190,7 +209,7 @@ export class Broker {
     readonly host: string;
     readonly port: number;
   }[];
-  /** Where the management HTTP API is, `http://host:port`; undefined when it is off. */
+  /** Where the management HTTP API is, `http://host:port`, or `https:` when it is there with TLS alone; undefined when it is off. */
   readonly managementUrl: string | undefined;
   /** Where Prometheus finds the metrics, `http://host:port/metrics`; undefined when they are off. */
   readonly metricsUrl: string | undefined;
@@ -240,7 +259,7 @@ export class Broker {
     this.#onClosed = onClosed;
     this.#listeners = listeners;
     this.#httpListeners = httpListeners;
-    this.managementUrl = urlOf(httpListeners, "http");
+    this.managementUrl = urlOf(httpListeners, "http") ?? urlOf(httpListeners, "https");
     const metrics = urlOf(httpListeners, "http/prometheus");
     this.metricsUrl = metrics && `${metrics}/metrics`;
     this.#connections = connections;

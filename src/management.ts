@@ -9,11 +9,14 @@ import { processFacts } from "./process-facts.ts";
 
 type Given = Omit<ManagementContext, "statistics" | "certificates" | "processFacts">;
 
-/** The certificate of the ports with TLS; it is read anew each time, since it may have been replaced. */
-function certificates(file: string | undefined): readonly PortCertificate[] {
-  if (file === undefined) return [];
-  const { validTo } = new X509Certificate(readFileSync(file));
-  return [{ file, notAfterMs: Date.parse(validTo) }];
+/** The certificates of the ports with TLS; they are read anew each time, since they may have been replaced. */
+function certificates({ settings }: Given["host"]): readonly PortCertificate[] {
+  const files = new Set([settings.tlsCertFile, settings.managementTlsCertFile]);
+  files.delete(undefined);
+  return [...(files as Set<string>)].map((file) => {
+    const { validTo } = new X509Certificate(readFileSync(file));
+    return { file, notAfterMs: Date.parse(validTo) };
+  });
 }
 
 function contextOf(given: Given): ManagementContext {
@@ -21,7 +24,7 @@ function contextOf(given: Given): ManagementContext {
   return {
     ...given,
     statistics: new Statistics(host),
-    certificates: () => certificates(host.settings.tlsCertFile),
+    certificates: () => certificates(host),
     processFacts,
   };
 }

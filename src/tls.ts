@@ -1,12 +1,18 @@
 /**
- * TLS for AMQP: the options of a listener, what a client's certificate says, and what went wrong in a handshake.
+ * TLS: the options of a listener, what an AMQP client's certificate says, and what went wrong in a handshake.
  *
  * Loaded only when there is a TLS listener, since it takes a while.
  */
 
 import type { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { createServer, type Server, type TLSSocket, type TlsOptions } from "node:tls";
+import {
+  createSecureContext,
+  createServer,
+  type Server,
+  type TLSSocket,
+  type TlsOptions,
+} from "node:tls";
 import type { Settings } from "./config.ts";
 
 const HANDSHAKE_TIMEOUT_MS_MAX = 2 ** 31 - 1;
@@ -19,9 +25,9 @@ function read(what: string, file: string): Buffer {
   }
 }
 
-/** Throws when the settings lack something, and when a file cannot be read or used. */
-function options(settings: Settings): TlsOptions {
-  const { tlsCertFile, tlsKeyFile, tlsCaFile, tlsKeyPassword } = settings;
+/** What a server shows to its clients, and the versions that it speaks. Throws when something is missing or unreadable. */
+function serverOptions(settings: Settings): TlsOptions {
+  const { tlsCertFile, tlsKeyFile, tlsKeyPassword } = settings;
   if (tlsCertFile === undefined || tlsKeyFile === undefined) {
     throw new Error(
       "a TLS listener needs a certificate and its key: --tls-cert and --tls-key, or ssl_options.certfile and ssl_options.keyfile",
@@ -34,9 +40,31 @@ function options(settings: Settings): TlsOptions {
     cert: read("certificate", tlsCertFile),
     key: read("key", tlsKeyFile),
     ...(tlsKeyPassword !== undefined && { passphrase: tlsKeyPassword }),
-    ...(tlsCaFile !== undefined && { ca: read("CA certificate", tlsCaFile) }),
     minVersion: named[first],
     maxVersion: named[last],
+  };
+}
+
+/** Those of the management API, which asks no client for a certificate; its own files, or those of AMQP where it has none. */
+export function managementTlsOptions(settings: Settings): TlsOptions {
+  const { managementTlsCertFile, managementTlsKeyFile, managementTlsKeyPassword } = settings;
+  const own = {
+    tlsCertFile: managementTlsCertFile,
+    tlsKeyFile: managementTlsKeyFile,
+    tlsKeyPassword: managementTlsKeyPassword,
+  };
+  const found = serverOptions(
+    managementTlsCertFile === undefined ? settings : { ...settings, ...own },
+  );
+  using(() => createSecureContext(found));
+  return found;
+}
+
+function options(settings: Settings): TlsOptions {
+  const { tlsCaFile } = settings;
+  return {
+    ...serverOptions(settings),
+    ...(tlsCaFile !== undefined && { ca: read("CA certificate", tlsCaFile) }),
     requestCert: settings.tlsVerify === "verify_peer",
     // `refusal` looks at the certificate, so that the log can say what is wrong with it.
     rejectUnauthorized: false,
@@ -45,8 +73,13 @@ function options(settings: Settings): TlsOptions {
 }
 
 export function createTlsServer(settings: Settings): Server {
+  return using(() => createServer(options(settings)));
+}
+
+/** Says what is wrong when a certificate or a key cannot be used. */
+function using<Result>(act: () => Result): Result {
   try {
-    return createServer(options(settings));
+    return act();
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === undefined || !code.startsWith("ERR_OSSL")) throw error;

@@ -59,10 +59,14 @@ function listeners(context: ManagementContext): object[] {
 }
 
 function contexts(context: ManagementContext): object[] {
-  const described = { http: "RabbitMQ Management", "http/prometheus": "RabbitMQ Prometheus" };
+  const described = new Map([
+    ["http", "RabbitMQ Management"],
+    ["https", "RabbitMQ Management"],
+    ["http/prometheus", "RabbitMQ Prometheus"],
+  ]);
   return context.ports().flatMap(({ protocol, host, port }) => {
-    if (protocol !== "http" && protocol !== "http/prometheus") return [];
-    const description = described[protocol];
+    const description = described.get(protocol);
+    if (description === undefined) return [];
     return [
       { ssl_opts: [], node: NODE_NAME, description, path: "/", ip: host, port: String(port) },
     ];

@@ -5,6 +5,7 @@
  * One more setting is one row here, and whoever reads it. Nothing here knows where a value came from.
  */
 
+import { httpSettings, managementPort, prometheusPort } from "./http-table.ts";
 import {
   address,
   binaryBytes,
@@ -12,13 +13,11 @@ import {
   bytes,
   choice,
   count,
-  type Kind,
   limit,
   listOf,
   milliseconds,
   multiple,
   optional,
-  type Ports,
   path,
   ports,
   seconds,
@@ -26,46 +25,14 @@ import {
   watermark,
 } from "./kinds.ts";
 import { records } from "./records.ts";
+import { type Setting, setting } from "./setting.ts";
 
-export interface Setting<Value> {
-  readonly kind: Kind<Value>;
-  readonly default: NoInfer<Value>;
-  /** One line. */
-  readonly help: string;
-  /** `--flag`, and the variable `LEVERET_FLAG`. */
-  readonly flag?: string;
-  /** Variables that mean the same to RabbitMQ, the strongest first. */
-  readonly environment?: readonly string[];
-  /** A variable that names a file with the value in it. */
-  readonly environmentFile?: string;
-  /**
-   * Keys of rabbitmq.conf. What ends in `.*` is a family whose values make up a list, what ends in `.NAME` one whose
-   * last part is the value when the key is set to true, and what ends in `.NAME.FIELD` one of objects with fields.
-   */
-  readonly keys?: readonly string[];
-  /** Never shown. */
-  readonly secret?: boolean;
-}
-
-function setting<Value>(row: Setting<Value>): Setting<Value> {
-  return row;
-}
+export type { Setting };
 
 /** The smallest frame-max that is accepted [AMQP 0-9-1: frame-min-size]. */
 export const FRAME_SIZE_LEAST = 4096;
 /** A body has to fit into a segment's record. */
 const MESSAGE_SIZE_MAX = 2 ** 29 - 1;
-
-/** Off for a broker that is embedded, and where RabbitMQ has it for the command. */
-function managementPort(otherwise: Ports): Setting<Ports> {
-  return setting({
-    kind: ports,
-    default: otherwise,
-    help: "where the management HTTP API is, or off",
-    flag: "management-port",
-    keys: ["management.listener.port", "management.tcp.port"],
-  });
-}
 
 /** A process that has a broker in it besides other things is not measured by all that it uses. */
 function memoryHighWatermark(otherwise: number): Setting<number> {
@@ -75,16 +42,6 @@ function memoryHighWatermark(otherwise: number): Setting<number> {
     help: "memory that the process may use before publishers are blocked",
     environment: ["RABBITMQ_VM_MEMORY_HIGH_WATERMARK"],
     keys: ["vm_memory_high_watermark.relative", "vm_memory_high_watermark.absolute"],
-  });
-}
-
-function prometheusPort(otherwise: Ports): Setting<Ports> {
-  return setting({
-    kind: ports,
-    default: otherwise,
-    help: "where Prometheus finds the metrics, or off",
-    flag: "prometheus-port",
-    keys: ["prometheus.tcp.port"],
   });
 }
 
@@ -115,31 +72,7 @@ export const brokerSettings = {
     flag: "tls-port",
     keys: ["listeners.ssl", "listeners.ssl.*"],
   }),
-  /** For the management HTTP API. */
-  managementPort: managementPort("off"),
-  /** Where it is when its port is given without an address; the setting `host` when absent. */
-  managementHost: setting({
-    kind: optional(address),
-    default: undefined,
-    help: "address of the management HTTP API, where it is to be another one",
-    keys: ["management.listener.ip", "management.tcp.ip"],
-  }),
-  /** For Prometheus, which needs no log-in. */
-  prometheusPort: prometheusPort("off"),
-  /** Where it is when its port is given without an address; the setting `host` when absent. */
-  prometheusHost: setting({
-    kind: optional(address),
-    default: undefined,
-    help: "address of the metrics, where it is to be another one",
-    keys: ["prometheus.tcp.ip"],
-  }),
-  /** Whether /metrics gives a value for each object, as /metrics/per-object does. */
-  prometheusPerObject: setting({
-    kind: boolean,
-    default: false,
-    help: "whether /metrics has a value for each queue, connection and channel",
-    keys: ["prometheus.return_per_object_metrics"],
-  }),
+  ...httpSettings,
   tlsCertFile: setting({
     kind: optional(path),
     default: undefined,
