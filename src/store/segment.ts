@@ -63,6 +63,8 @@ export abstract class Segment implements Evictable {
   #sizes: Uint16Array = new Uint16Array(FIRST_MESSAGES);
   /** Of messages with `MANY_HOLDERS` holders: how many they are. */
   readonly #many = new Map<number, number>();
+  /** Of messages whose records are too large for `sizes`, by ordinal: how large they are. */
+  readonly #large = new Map<number, number>();
   /** Of messages that several durable queues took, in groups of 32, a bit each: whether a queue is done with it. */
   #doneWith: NumberTable | undefined;
 
@@ -135,10 +137,10 @@ export abstract class Segment implements Evictable {
     return Math.min(SIZES_MAX, Math.ceil(recordBytes / SIZE_UNIT));
   }
 
-  /** Of the record of a message, rounded up; of one beyond 4 MiB, which has a segment to itself, all of that. */
+  /** Of the record of a message, about; always the same. */
   messageBytes(ordinal: number): number {
     const size = this.#sizes[ordinal]!;
-    return size === SIZES_MAX ? this.usedBytes : size * SIZE_UNIT;
+    return size === SIZES_MAX ? this.#large.get(ordinal)! : size * SIZE_UNIT;
   }
 
   /** Notes a message whose record of `bytes` bytes begins at `offset`, and which is held by `holders`; returns its ordinal. */
@@ -146,7 +148,9 @@ export abstract class Segment implements Evictable {
     if (this.count === this.#offsets.length) this.#resize(Math.max(FIRST_MESSAGES, this.count * 2));
     const ordinal = this.count++;
     this.#offsets[ordinal] = offset;
-    this.#sizes[ordinal] = Segment.sizeOf(bytes);
+    const size = Segment.sizeOf(bytes);
+    this.#sizes[ordinal] = size;
+    if (size === SIZES_MAX) this.#large.set(ordinal, bytes);
     this.#setHolders(ordinal, holders);
     if (bytes >= SHARED_BYTES_MIN) this.shared = true;
     if (holders > 0) {
@@ -168,6 +172,8 @@ export abstract class Segment implements Evictable {
     this.heldBytes = 0;
     for (let ordinal = 0; ordinal < count; ordinal++) {
       if (sizes[ordinal]! * SIZE_UNIT >= SHARED_BYTES_MIN) this.shared = true;
+      if (sizes[ordinal] === SIZES_MAX)
+        this.#large.set(ordinal, (offsets[ordinal + 1] ?? this.usedBytes) - offsets[ordinal]!);
       if (holders[ordinal] === 0) continue;
       this.heldCount++;
       this.heldBytes += this.messageBytes(ordinal);
@@ -199,6 +205,7 @@ export abstract class Segment implements Evictable {
     this.usedBytes = 0;
     this.count = 0;
     if (this.#many.size > 0) this.#many.clear();
+    if (this.#large.size > 0) this.#large.clear();
   }
 
   /** Where the record of the message with this ordinal begins. */

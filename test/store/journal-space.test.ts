@@ -297,6 +297,41 @@ describe("trouble", () => {
   });
 });
 
+test("what is held counts right beside messages of more than 4 MiB, also after a restart", () => {
+  const MIB = 1 << 20;
+  const store = new Store(64 * MIB);
+  const options = { ...store.options, segmentBytes: 8 * MIB };
+  let journal = new Journal(options);
+  const append = (bytes: number): number => {
+    const position = journal.append(bytes, [one], 7);
+    const { buffer, offset } = journal.locate(position);
+    buffer.fill(1, offset, offset + bytes);
+    return position;
+  };
+  const small = (): void => {
+    for (let count = 0; count < 1000; count++) append(1000);
+  };
+  const isAbout = (bytes: number): void => {
+    expect(journal.heldBytes).toBeGreaterThanOrEqual(bytes);
+    expect(journal.heldBytes).toBeLessThan(bytes * 1.1);
+  };
+  const large = [append(5 * MIB)];
+  small();
+  isAbout(5 * MIB + 1_000_000);
+  journal.release(large[0]!, one);
+  isAbout(1_000_000);
+  large.push(append(6 * MIB));
+  small();
+  isAbout(6 * MIB + 2_000_000);
+  store.turn.run();
+  const after = { ...options, disk: store.disk.crash("kill"), budget: new MemoryBudget(64 * MIB) };
+  journal = recoverJournal(after).journal;
+  isAbout(6 * MIB + 2_000_000);
+  small();
+  journal.release(large[1]!, one);
+  isAbout(3_000_000);
+});
+
 describe("what is kept about messages", () => {
   const COUNT = 3000;
 
