@@ -5,8 +5,11 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect } from "amqplib";
 import { describe, expect, onTestFinished, test } from "vitest";
+import type { Action } from "../../src/cli/admin/action.ts";
 import { actions } from "../../src/cli/admin/actions.ts";
+import { adminCommandLine } from "../../src/cli/admin/command-line.ts";
 import { runAdmin } from "../../src/cli/admin/rabbitmqadmin.ts";
 import { runProgram } from "../interop/run-program.ts";
 import { api, isForeign, newUser, newVirtualHost, target } from "../management/api.ts";
@@ -19,6 +22,14 @@ type Admin = (...args: readonly string[]) => Promise<Ran>;
 async function address(): Promise<readonly string[]> {
   const { hostname, port } = new URL((await target()).http);
   return ["-H", hostname, "-P", port];
+}
+
+/** Actions that have come to their end without a failure. */
+const done = new Set<Action>();
+
+function note(args: readonly string[]): void {
+  const { action } = adminCommandLine(args);
+  if (action !== undefined) done.add(action);
 }
 
 async function shim(args: readonly string[], input = ""): Promise<Ran> {
@@ -35,6 +46,7 @@ async function shim(args: readonly string[], input = ""): Promise<Ran> {
     nowMs: () => 0,
     pause: async () => undefined,
   });
+  if (code === 0 && args.at(-1) !== "help") note(args);
   return { code, out, error };
 }
 
@@ -392,10 +404,37 @@ describe.skipIf(isForeign)("G7 rabbitmqadmin, as the Rust program writes it:", (
   });
 
   test("close connection and close user_connections", async () => {
-    expect(await ours("close", "connection", "--name", newName("nobody"))).toMatchObject({
-      code: 65,
-    });
+    const connection = await connect((await target()).amqp);
+    const closed = new Promise((resolve) => connection.on("close", resolve));
+    const list = await ours("-f", "tsv", "-q", "list", "connections", "name");
+    const name = list.out.split("\n").find((line) => line.includes(" -> "))!;
+    expect(await ours("close", "connection", "--name", name)).toEqual(printed());
+    await closed;
+    expect(await ours("close", "connection", "--name", name)).toMatchObject({ code: 65 });
     expect(await ours("close", "user_connections", "--username", "nobody")).toEqual(printed());
+  });
+
+  test("parameters, global_parameters, permissions and the lists of what is seldom looked at", async () => {
+    const vhost = await newVirtualHost();
+    const { user } = await newUser("");
+    const [V, name] = [["-V", vhost], newName("parameter")];
+    const limits = ["--component", "vhost-limits", "--name", "limits"];
+    const steps: readonly string[][] = [
+      [...V, "parameters", "set", ...limits, "--value", '{"max-queues":3}'],
+      [...V, "parameters", "clear", ...limits],
+      ["global_parameters", "set", "--name", name, "--value", '{"a":1}'],
+      [
+        ...[...V, "declare", "permissions", "--user", user, "--configure", ".*"],
+        ...["--read", ".*", "--write", ".*"],
+      ],
+      [...V, "delete", "permissions", "--user", user],
+    ];
+    for (const step of steps) expect([step, await ours(...step)]).toEqual([step, printed()]);
+    const list = await ours("-f", "tsv", "list", "global_parameters", "name", "value");
+    expect(list.out.split("\n")).toContain(`${name}\t{"a": 1}`);
+    expect(await ours("global_parameters", "clear", "--name", name)).toEqual(printed());
+    for (const noun of ["user_limits", "deprecated_features"])
+      expect(await ours("list", noun)).toMatchObject({ code: 0, error: "" });
   });
 
   test("what is wrong ends with the codes of sysexits.h", async () => {
@@ -429,5 +468,10 @@ describe.skipIf(isForeign)("G6 G7 rabbitmqadmin", () => {
   test("help has every action", async () => {
     const { out } = await ours("help");
     for (const { verb, noun } of actions) expect(out).toContain(`\n  ${`${verb} ${noun}`.trim()}`);
+  });
+
+  test("does in the tests above everything that its table has", () => {
+    const missing = actions.filter((action) => !done.has(action));
+    expect(missing.map(({ verb, noun }) => `${verb} ${noun}`)).toEqual([]);
   });
 });

@@ -19,8 +19,10 @@ export interface AdminCall {
   /** What is on the command line beside: columns, a file. */
   readonly words: readonly string[];
   readonly generation: Generation;
-  /** Where the API is, for `show endpoint`, and `/api/...` with what sorts a list. */
-  readonly query: readonly string[];
+  /** Whether some columns are enough where none were asked for: not in JSON, nor where objects are shown in depth. */
+  readonly isBrief: boolean;
+  /** Parts of a query that sort a list. */
+  readonly sorting: readonly string[];
   input(): Promise<string>;
 }
 

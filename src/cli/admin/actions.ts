@@ -200,20 +200,16 @@ const listables: readonly Listable[] = [
 function list({ noun, byVhost, columns, json }: Listable): Action {
   return {
     ...{ verb: "list", noun, takesWords: true, optional: { component: undefined } },
-    async run({ management, words, vhost, query, generation, fields }) {
-      const shown = words.length > 0 ? words : columns;
+    async run({ management, words, vhost, isBrief, sorting, fields }) {
+      const shown = words.length > 0 ? words : isBrief ? columns : undefined;
       const base = apiPath(noun.replaceAll("_", "-"));
       const path = byVhost && vhost !== undefined ? `${base}/${encodeURIComponent(vhost)}` : base;
-      const asked = query.filter((part) => part !== "columns");
-      const isChosen = shown !== undefined && (query.includes("columns") || words.length > 0);
-      const all = isChosen ? [`columns=${shown.join(",")}`, ...asked] : asked;
-      const rows = await management.list(all.length === 0 ? path : `${path}?${all.join("&")}`);
-      const component = fields["component"];
-      const there = rows.filter((row) => component === undefined || row["component"] === component);
-      void generation;
+      const query = [...(shown === undefined ? [] : [`columns=${shown.join(",")}`]), ...sorting];
+      const rows = await management.list(query.length === 0 ? path : `${path}?${query.join("&")}`);
+      const { component } = fields;
       return {
-        rows: there,
-        ...(isChosen && { columns: shown }),
+        rows: rows.filter((row) => component === undefined || row["component"] === component),
+        ...(shown !== undefined && { columns: shown }),
         ...(json !== undefined && { json }),
       };
     },
@@ -247,18 +243,14 @@ const overviewColumns = [
   ...["rabbitmq_version", "cluster_name", "queue_totals.messages", "object_totals.queues"],
 ];
 
-async function showOverview({
-  management,
-  words,
-  query,
-  generation,
-}: AdminCall): Promise<AdminOutput> {
+async function showOverview(call: AdminCall): Promise<AdminOutput> {
+  const { management, words, isBrief, generation } = call;
   const overview = await management.get("/api/overview");
   if (generation === 2) {
     const keys = ["product_name", "product_version", "rabbitmq_version", "erlang_version"];
     return { rows: keys.map((key) => ({ key, value: overview[key] })), columns: ["key", "value"] };
   }
-  const shown = words.length > 0 ? words : query.includes("columns") ? overviewColumns : undefined;
+  const shown = words.length > 0 ? words : isBrief ? overviewColumns : undefined;
   return { rows: [overview], ...(shown !== undefined && { columns: shown }) };
 }
 

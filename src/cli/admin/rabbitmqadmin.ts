@@ -114,11 +114,12 @@ Options
 `;
 }
 
-function queryOf(options: Options): readonly string[] {
-  const { sort, "sort-reverse": reverse, depth = "1", format = "table" } = options;
-  const showsColumns = depth === "1" && !String(format).includes("json");
+function isBrief({ depth = "1", format = "table" }: Options): boolean {
+  return depth === "1" && !String(format).includes("json");
+}
+
+function sortingOf({ sort, "sort-reverse": reverse }: Options): readonly string[] {
   return [
-    ...(showsColumns ? ["columns"] : []),
     ...(sort !== undefined ? [`sort=${encodeURIComponent(String(sort))}`] : []),
     ...(reverse === true ? ["sort_reverse=true"] : []),
   ];
@@ -157,7 +158,7 @@ async function run(line: AdminCommandLine, options: Options, terminal: Terminal)
   const vhost = options["vhost"];
   const call: AdminCall = {
     management: managementFor(options, terminal.environment),
-    ...{ fields, words, generation, query: queryOf(options) },
+    ...{ fields, words, generation, isBrief: isBrief(options), sorting: sortingOf(options) },
     vhost: vhost === undefined ? undefined : String(vhost),
     input: () => terminal.input(),
   };

@@ -31,6 +31,9 @@ interface Answer {
 const alone = ({ node }: Call): string =>
   `Node ${node} seems to be the only one in a single node cluster, the check does not apply`;
 
+const NOTHING_TO_AWAIT =
+  "Target node seems to be the only one in a single node cluster, the command does not apply";
+
 /** Nothing to do. The node is asked all the same: it should be there. */
 const answers: readonly Answer[] = [
   {
@@ -90,15 +93,13 @@ const answers: readonly Answer[] = [
     ...{ name: "await_online_quorum_plus_one", group: "Cluster", tools: upgradeTool },
     summary: "Does not wait: queues have no replicas elsewhere",
     says: () =>
-      "Will wait for a quorum + 1 of nodes to be online for all quorum queues for 120 seconds...",
-    text: () =>
-      "Target node seems to be the only one in a single node cluster, the command does not apply",
+      `Will wait for a quorum + 1 of nodes to be online for all quorum queues for 120 seconds...\n${NOTHING_TO_AWAIT}`,
   },
   {
     ...{ name: "await_online_synchronized_mirror", group: "Cluster", tools: upgradeTool },
     summary: "Does not wait: queues have no mirrors",
-    text: () =>
-      "Target node seems to be the only one in a single node cluster, the command does not apply",
+    says: () =>
+      `Will wait for a synchronised mirror be online for all classic mirrored queues for 120 seconds...\n${NOTHING_TO_AWAIT}`,
   },
   {
     ...{ name: "post_upgrade", group: "Cluster", tools: upgradeTool },
