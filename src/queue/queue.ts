@@ -209,8 +209,9 @@ export class Queue implements Holder {
       }
     }
     this.#ready.push(position, entry, priority);
-    this.dispatch();
+    // Before it is looked who has expired: what is too much died of that [RabbitMQ].
     this.#dropExcess();
+    this.dispatch();
   }
 
   /** Gives ready messages to consumers with credit until either runs out. */

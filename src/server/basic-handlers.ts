@@ -55,10 +55,13 @@ function prefetchFor(queue: Queue, prefetch: number): number {
   return prefetch === 0 && queue.isQuorum ? QUORUM_PREFETCH_MAX : prefetch;
 }
 
-function recover(channel: Channel, requeue: boolean): void {
-  if (!requeue) throw new AmqpError("NOT_IMPLEMENTED", "requeue=false");
-  // At once, and also in a transaction.
+/** Gives back all that is unacked: at once, and also in a transaction. */
+function recover(channel: Channel): void {
   settleAll(channel, channel.unacked.takeAll(), "returned");
+}
+
+function checkRequeue(requeue: boolean): void {
+  if (!requeue) throw new AmqpError("NOT_IMPLEMENTED", "requeue=false");
 }
 
 export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${string}`>> = {
@@ -164,9 +167,14 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
   "basic.reject": (channel, { deliveryTag, requeue }) =>
     settle(channel, deliveryTag, false, requeue ? "failed" : "reject"),
 
-  "basic.recover-async": (channel, { requeue }) => recover(channel, requeue),
+  "basic.recover-async": (channel, { requeue }) => {
+    checkRequeue(requeue);
+    recover(channel);
+  },
   "basic.recover": (channel, { requeue }) => {
-    recover(channel, requeue);
+    checkRequeue(requeue);
+    // What comes again comes after the reply [RabbitMQ].
     channel.reply("basic.recover-ok", {});
+    recover(channel);
   },
 };

@@ -282,6 +282,17 @@ test("K14 recover delivers again to the channel's own consumers, under new tags"
   );
 });
 
+test("K14 what recover brings again comes after its answer", async () => {
+  const { queue } = await queueOf("1");
+  const raw = await RawClient.connect();
+  await raw.openChannel(1);
+  const fields = [u16(0), shortstr(queue), shortstr(""), bits(), table()];
+  await raw.rpc(1, 60, 20, fields);
+  await raw.expectMethod(1, 60, 60);
+  await raw.rpc(1, 60, 110, bits(true));
+  await raw.expectMethod(1, 60, 60);
+});
+
 test("K14 recover-async requeues and has no answer", async () => {
   const { channel, queue } = await queueOf();
   const raw = await RawClient.connect();

@@ -249,3 +249,16 @@ test.each<[string, unknown, string]>([
     message: `PRECONDITION_FAILED - invalid arg '${key}' for queue '${queue}' in vhost '/': ${reason}`,
   });
 });
+
+test("Q18 Q15 what is too much and has expired died of being too much", async () => {
+  const channel = await openConfirmChannel();
+  const { exchange, deadLetters } = await deadLetterQueue(channel);
+  const queue = await newQueue(channel, {
+    "x-max-length": 0,
+    "x-message-ttl": 0,
+    "x-dead-letter-exchange": exchange,
+  });
+  await send(channel, queue, "x");
+  const { properties } = await deadLetters.next();
+  expect(properties.headers?.["x-first-death-reason"]).toBe("maxlen");
+});

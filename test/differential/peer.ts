@@ -195,10 +195,6 @@ export class Peer {
     );
   }
 
-  requeuedAll(channel: number): void {
-    this.#state(channel).outstanding = [];
-  }
-
   get unconfirmedCount(): number {
     let count = 0;
     for (const { unconfirmed } of this.#channels.values()) count += unconfirmed.size;
@@ -339,6 +335,9 @@ export class Peer {
       case "channel.open-ok":
         this.#channels.set(channel, Object.assign(new ChannelState(), { isOpen: true }));
         return;
+      case "basic.recover-ok":
+        state.outstanding = [];
+        break;
       case "confirm.select-ok":
         state.confirms = true;
         return;

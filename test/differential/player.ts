@@ -275,15 +275,10 @@ class Player {
         const args = { consumerTag: operation.consumerTag, noWait: false };
         return peer.call(channel, "basic.cancel", args, "basic.cancel-ok");
       }
-      case "recover":
-        await peer.call(
-          channel,
-          "basic.recover",
-          { requeue: operation.requeue },
-          "basic.recover-ok",
-        );
-        if (operation.requeue) peer.requeuedAll(channel);
-        return;
+      case "recover": {
+        const { requeue } = operation;
+        return peer.call(channel, "basic.recover", { requeue }, "basic.recover-ok");
+      }
       case "qos": {
         const args = { prefetchSize: 0, prefetchCount: operation.count, global: operation.global };
         return peer.call(channel, "basic.qos", args, "basic.qos-ok");
