@@ -62,7 +62,6 @@ class Model {
       return;
     }
     this.ready.push(message);
-    this.settleDown();
     this.#dropExcess();
     this.settleDown();
   }
