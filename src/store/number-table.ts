@@ -122,6 +122,9 @@ export class NumberTable {
 
   /** In no order. */
   keys(): Float64Array {
-    return this.#keys.filter((key) => key !== NO_KEY);
+    const keys = new Float64Array(this.size);
+    let at = 0;
+    for (const key of this.#keys) if (key !== NO_KEY) keys[at++] = key;
+    return keys;
   }
 }
