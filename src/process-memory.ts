@@ -20,10 +20,22 @@ function findCollector(): () => void {
 
 export class NodeMemory implements ProcessMemory {
   readonly totalBytes = memoryTotalBytes();
+  /** Resident from the start, beside the heap and the buffers: code, mostly. */
+  readonly #codeBytes: number;
   #collect: (() => void) | undefined;
 
+  constructor() {
+    const { rss, heapTotal, external } = process.memoryUsage();
+    this.#codeBytes = Math.max(0, rss - heapTotal - external);
+  }
+
+  /**
+   * What is resident, without what the allocator keeps of memory that has been given back: large buffers go through it, it
+   * does not return all of them to the system, and the next ones take their place.
+   */
   usedBytes(): number {
-    return process.memoryUsage.rss();
+    const { rss, heapTotal, external } = process.memoryUsage();
+    return Math.min(rss, this.#codeBytes + heapTotal + external);
   }
 
   collectGarbage(): void {

@@ -444,7 +444,8 @@ export class Host {
     if (memory === undefined) return undefined;
     const { clock, log, alarm, settings } = this;
     const highWatermark = settings.memoryHighWatermark;
-    const watch = new MemoryWatch({ memory, clock, log, alarm, highWatermark });
+    const evict = (): void => this.memory.makeRoom(this.memory.limitBytes);
+    const watch = new MemoryWatch({ memory, clock, log, alarm, highWatermark, evict });
     watch.start();
     return watch;
   }

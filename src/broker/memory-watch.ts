@@ -15,7 +15,7 @@ const CHECK_MS = 1000;
 export interface ProcessMemory {
   /** What it may have: that of the machine, or of the container. */
   readonly totalBytes: number;
-  /** What is resident. */
+  /** What is resident and in use. */
   usedBytes(): number;
   /** Gives back what nobody uses any more; it takes time. */
   collectGarbage(): void;
@@ -26,6 +26,8 @@ export interface MemoryWatchContext {
   readonly clock: Clock;
   readonly log: Log;
   readonly alarm: Alarm;
+  /** Lets go of all memory whose content can be had again from the disk. */
+  evict(): void;
   /** A fraction of the total up to 1, bytes above it, or infinity [RabbitMQ: vm_memory_high_watermark]. */
   readonly highWatermark: number;
 }
@@ -85,11 +87,15 @@ export class MemoryWatch {
     }
   }
 
-  /** Garbage holds nobody back: where nobody publishes, nothing else would ever collect it. */
+  /**
+   * Neither garbage nor what is on the disk as well holds anybody back: where nobody publishes, nothing else would ever let
+   * go of it.
+   */
   #usedBytes(): number {
     const { memory } = this.#context;
     const usedBytes = memory.usedBytes();
     if (usedBytes <= this.limitBytes) return usedBytes;
+    this.#context.evict();
     memory.collectGarbage();
     return memory.usedBytes();
   }

@@ -6,11 +6,18 @@ import { once } from "node:events";
 import { setImmediate } from "node:timers/promises";
 import { connect } from "amqplib";
 import { expect, onTestFinished, test } from "vitest";
+import type { BasicProperties } from "../../src/amqp/basic-properties.ts";
 import { Alarm } from "../../src/broker/alarm.ts";
+import { Host } from "../../src/broker/host.ts";
+import { makePublication } from "../../src/broker/make-publication.ts";
 import { MemoryWatch, type ProcessMemory } from "../../src/broker/memory-watch.ts";
+import { defaultSettings } from "../../src/config.ts";
 import { Broker, VirtualClock } from "../../src/index.ts";
 import { silentLog } from "../../src/log.ts";
 import { NodeMemory } from "../../src/process-memory.ts";
+import { Turn } from "../../src/turn.ts";
+import { Random } from "../seeded.ts";
+import { SimulatedDisk } from "../store/simulated-disk.ts";
 
 class FakeMemory implements ProcessMemory {
   readonly totalBytes = 1000;
@@ -110,7 +117,8 @@ test("M6 the limit of free space on the disk may be a multiple of the memory", a
 
 function watch(highWatermark: number) {
   const [clock, memory, alarm] = [new VirtualClock(), new FakeMemory(), new Alarm()];
-  const watching = new MemoryWatch({ memory, clock, log: silentLog, alarm, highWatermark });
+  const evict = () => undefined;
+  const watching = new MemoryWatch({ memory, clock, log: silentLog, alarm, highWatermark, evict });
   watching.start();
   return { clock, memory, alarm, watching };
 }
@@ -130,6 +138,43 @@ test("M6 garbage is collected before anybody is held back for it", () => {
   memory.garbage = 200;
   clock.advance("1s");
   expect([alarm.isSet, memory.collections]).toEqual([false, 1]);
+});
+
+test("M6 messages that are on the disk leave the memory before anybody is held back for them", () => {
+  let runTurn = () => {};
+  const turn = new Turn((run) => {
+    runTurn = run;
+  });
+  const [clock, disk] = [new VirtualClock(), new SimulatedDisk(new Random(1))];
+  const settings = {
+    ...{ ...defaultSettings, segmentBytes: 65_536, memoryHighWatermark: 1_500_000 },
+    diskFreeLimit: 0,
+  };
+  let inUse = () => 0;
+  const processMemory = {
+    totalBytes: 1e9,
+    usedBytes: () => inUse(),
+    collectGarbage: () => undefined,
+  };
+  const host = new Host({ settings, clock, turn, log: silentLog, disk, processMemory });
+  inUse = () => host.memory.usedBytes - host.memory.keptBytes;
+  const vhost = host.virtualHosts.get("/");
+  const durable = { name: "q", durable: true, exclusive: false, autoDelete: false };
+  const access = host.permissions.access("guest", "/");
+  const queue = vhost.declareQueue({ ...durable, arguments: new Map() }, {}, access);
+  for (let at = 0; at < 40; at++) {
+    const properties: BasicProperties = new Map([["delivery_mode", 2]]);
+    const body = Buffer.alloc(30_000);
+    vhost.enqueue(makePublication(vhost.exchanges.get(""), "q", properties, body), [queue]);
+    runTurn();
+    disk.completeSyncs();
+  }
+  expect(inUse()).toBeGreaterThan(2_000_000);
+  clock.advance("1s");
+  expect(inUse()).toBeLessThan(1_500_000);
+  expect(host.alarm.isSet).toBe(false);
+  expect(queue.readyCount).toBe(40);
+  host.close();
 });
 
 test("M6 garbage that consumers make under the alarm does not keep it", () => {
