@@ -11,6 +11,12 @@ async function input(): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
+// Whoever has read enough, such as `head`, closes the pipe: that is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
+
 const terminal = {
   environment: process.env,
   out: (text: string) => void process.stdout.write(text),

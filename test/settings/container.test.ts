@@ -71,6 +71,14 @@ describe("G3 G4 G5 the tools in the container", () => {
     });
   });
 
+  test("whoever has read enough of them may go", async () => {
+    const script = `'${join(tools, "rabbitmqctl")}' help | true; '${join(tools, "rabbitmqctl")}' help | head -c 1`;
+    const { code, transcript } = await runProgram("sh", ["-c", script], {
+      env: { LEVERET_CLI: program },
+    });
+    expect({ code, transcript }).toEqual({ code: 0, transcript: "\n" });
+  });
+
   test("they talk to the broker as the user that the image's variables name", async () => {
     const variables = { RABBITMQ_DEFAULT_USER: "me", RABBITMQ_DEFAULT_PASS: "s3cret" };
     const command = start(["--management-port", "0"], { RABBITMQ_NODE_PORT: "0", ...variables });
