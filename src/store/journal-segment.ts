@@ -58,6 +58,7 @@ export class JournalSegment extends Segment {
   isTail = false;
   /** Whether its file is there, with a name that a crash does not take away. */
   #isNamed: boolean;
+  #isRemoved = false;
   /** Whether its blocks have been read since the process began, and have been found to be damaged. */
   isVerified = false;
   isDamaged = false;
@@ -97,11 +98,13 @@ export class JournalSegment extends Segment {
     this.#file = undefined;
   }
 
-  /** Removes the file; nothing is to be asked of the segment after that. */
+  /** Removes the file, or throws and can be asked again; nothing else is to be asked of the segment after that. */
   remove(): void {
+    if (this.#isRemoved) return;
     this.closeFile();
-    this.dispose();
     this.#home.disk.remove(this.name);
+    this.#isRemoved = true;
+    this.dispose();
   }
 
   /** Asks the file, and closes it again when it was not open. */

@@ -47,6 +47,8 @@ export class JournalWriter {
   readonly #writes: Write[] = [];
   /** Whether the disk did not take what it was given the last time. */
   hasTrouble = false;
+  /** Whether a file could not be removed: that others can be written does not end that trouble. */
+  #cannotRemove = false;
   /** Those who wait for what this turn has appended, and those for what has been handed to the system. */
   #waiting: FlushListener[] = [];
   #written: FlushListener[] = [];
@@ -146,11 +148,22 @@ export class JournalWriter {
         this.#remove(segment);
       } catch (error) {
         this.hasTrouble = true;
+        this.#cannotRemove = true;
         this.#options.onWriteTrouble(error as Error);
         return segments.slice(index);
       }
     }
+    if (segments.length > 0 && this.#cannotRemove) {
+      this.#cannotRemove = false;
+      if (!this.isBehind) this.#troubleIsOver();
+    }
     return [];
+  }
+
+  #troubleIsOver(): void {
+    if (!this.hasTrouble || this.#cannotRemove) return;
+    this.hasTrouble = false;
+    this.#options.onWriteTrouble(undefined);
   }
 
   /**
@@ -180,10 +193,7 @@ export class JournalWriter {
     this.#waiting = [];
     this.#retired.push(...this.#retiring);
     this.#retiring = [];
-    if (this.hasTrouble) {
-      this.hasTrouble = false;
-      this.#options.onWriteTrouble(undefined);
-    }
+    this.#troubleIsOver();
     this.#syncIfWanted();
   }
 

@@ -332,6 +332,31 @@ test("what is held counts right beside messages of more than 4 MiB, also after a
   isAbout(3_000_000);
 });
 
+test.each(["remove", "syncFolder"] as const)(
+  "a disk that fails to %s is in trouble until it does, and not well again with each write",
+  (operation) => {
+    const store = new Store();
+    const turns = (count: number): void => {
+      for (let turn = 0; turn < count; turn++) {
+        for (let index = 0; index < 20; index++) store.release(store.append(500, one));
+        store.turn.run();
+        store.disk.completeSyncs();
+      }
+    };
+    store.disk.failing.add(operation);
+    turns(100);
+    expect(new Set(store.troubles)).toEqual(new Set(["EIO: simulated"]));
+    store.disk.failing.clear();
+    turns(3);
+    expect(store.troubles.filter((trouble) => trouble === undefined)).toHaveLength(1);
+    expect(store.troubles.at(-1)).toBe(undefined);
+    store.endTurn();
+    // Nothing is given back twice.
+    const { budget } = store.options;
+    expect(budget.usedBytes - budget.keptBytes).toBeGreaterThan(0);
+  },
+);
+
 describe("what is kept about messages", () => {
   const COUNT = 3000;
 
