@@ -14,7 +14,7 @@ import type { Log } from "../log.ts";
 import type { DeadLetterReason, Queue } from "../queue/queue.ts";
 import { losesNoDeadLetters } from "../queue/settings.ts";
 import type { MessageStore } from "../store/message-store.ts";
-import type { Turn } from "../turn.ts";
+import type { Turn, TurnTask } from "../turn.ts";
 import { makeDeadLetter } from "./dead-letter.ts";
 import { Publication } from "./publication.ts";
 import type { ReadRetries } from "./read-retries.ts";
@@ -44,7 +44,7 @@ interface HeldDeath extends Death {
   readonly bodyBytes: number;
 }
 
-/** Dead letters that follow from each other in one turn: a circle of full queues could go on for ever. */
+/** Dead letters published in one turn: a million may be refused at once, and a circle of full queues goes on for ever. */
 const DEATHS_AT_ONCE_MAX = 1000;
 /** How often dead letters are tried again that may not be lost, and how many of each queue at once. */
 const RETRY_MS = 1000;
@@ -56,7 +56,7 @@ function isTaken(bodyBytes: number, receivers: readonly Receiver[]): boolean {
   return receivers.length > 0 && !refused;
 }
 
-export class DeadLetters {
+export class DeadLetters implements TurnTask {
   readonly #context: DeadLetterContext;
   readonly #publication = new Publication();
   readonly #pending: Death[] = [];
@@ -64,7 +64,8 @@ export class DeadLetters {
   readonly #held = new Map<Queue, HeldDeath[]>();
   #publishing = false;
   #stopped = false;
-  #pendingTimer: Timer | undefined;
+  /** How many more may be published in this turn. */
+  #leftInTurn = DEATHS_AT_ONCE_MAX;
   #retryTimer: Timer | undefined;
   readonly #reportedCycles = new WeakSet<Queue>();
   readonly #reportedHeld = new WeakSet<Queue>();
@@ -76,7 +77,7 @@ export class DeadLetters {
   /** Publishes a copy of the message of `queue`, which has dropped it, and releases the original for the queue. */
   publish(queue: Queue, position: number, reason: DeadLetterReason): void {
     const death = { queue, position, reason };
-    if (!this.#publishing && this.#pending.length === 0) {
+    if (!this.#publishing && this.#pending.length === 0 && this.#leftInTurn > 0) {
       this.#publishing = true;
       this.#tryPublish(death);
       this.#publishing = false;
@@ -98,21 +99,24 @@ export class DeadLetters {
     this.#publishPending();
   }
 
-  /** What one sets off beyond a limit follows in the next turn. */
+  /** What is beyond the limit follows in the next turn. */
   #publishPending(): void {
     const pending = this.#pending;
     if (pending.length === 0 || this.#stopped) return;
     this.#publishing = true;
     let published = 0;
     // The list grows while it is worked through.
-    while (published < pending.length && published < DEATHS_AT_ONCE_MAX) {
+    while (published < pending.length && this.#leftInTurn > 0) {
       this.#tryPublish(pending[published++]!);
     }
     pending.splice(0, published);
     this.#publishing = false;
-    if (pending.length === 0) return;
-    this.#pendingTimer?.cancel();
-    this.#pendingTimer = this.#context.clock.setTimer(0, () => this.#publishPending());
+  }
+
+  /** After the sockets' flush, so that others have been served before it goes on. */
+  endTurn(): void {
+    this.#leftInTurn = DEATHS_AT_ONCE_MAX;
+    this.#publishPending();
   }
 
   /**
@@ -120,6 +124,7 @@ export class DeadLetters {
    * nothing else may suffer from it.
    */
   #tryPublish(death: Death): void {
+    if (this.#leftInTurn-- === DEATHS_AT_ONCE_MAX) this.#context.turn.flushSocket(this);
     if (!this.#isReadable(death)) return;
     const { queue, position } = death;
     const { turn, store, log, vhost } = this.#context;
@@ -231,7 +236,6 @@ export class DeadLetters {
   /** Nothing happens here by itself any more. */
   stop(): void {
     this.#stopped = true;
-    this.#pendingTimer?.cancel();
     this.#retryTimer?.cancel();
   }
 

@@ -264,8 +264,7 @@ export class Exchanges {
     };
     if (exchange.durable) this.#recorder[how](entry);
     this.#byName.delete(exchange.name);
-    for (const { destination } of exchange.bindings)
-      this.#sources.get(destination)?.delete(exchange);
+    for (const { destination } of exchange.bindings) this.#noLongerSource(exchange, destination);
     exchange.shelf?.discard();
     this.forget(exchange);
   }
@@ -313,8 +312,15 @@ export class Exchanges {
     if (source === undefined || !source.isBound(destination, routingKey, args)) return;
     this.#recordBinding("unbind", source, destination, { routingKey, arguments: args });
     source.unbind(destination, routingKey, args);
+    if (!source.leadsTo(destination)) this.#noLongerSource(source, destination);
     this.generation++;
     this.#afterUnbind(source);
+  }
+
+  #noLongerSource(source: Exchange, destination: Destination): void {
+    const sources = this.#sources.get(destination);
+    sources?.delete(source);
+    if (sources?.size === 0) this.#sources.delete(destination);
   }
 
   #recordBinding(

@@ -287,10 +287,11 @@ export class Queues {
 
   /** A quorum queue is durable, shared and named. */
   #checkQuorum(name: string, declaration: QueueDeclaration): void {
+    // In the order in which RabbitMQ looks.
     const refused = [
-      ["non-durable", !declaration.durable],
-      ["exclusive-owner", declaration.exclusive],
       ["auto-delete", declaration.autoDelete],
+      ["exclusive-owner", declaration.exclusive],
+      ["non-durable", !declaration.durable],
     ] as const;
     for (const [property, holds] of refused) {
       if (holds) {

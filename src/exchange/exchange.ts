@@ -170,6 +170,11 @@ export class Exchange implements Destination {
     return this.#bindings.has(bindingKey(destination, routingKey, args));
   }
 
+  /** Whether there is any binding to it. */
+  leadsTo(destination: Destination): boolean {
+    return this.#byDestination.has(destination);
+  }
+
   /** Removes a binding; false when there was none. */
   unbind(destination: Destination, routingKey: string, args: FieldTable): boolean {
     const key = bindingKey(destination, routingKey, args);

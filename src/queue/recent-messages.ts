@@ -18,6 +18,8 @@ export class RecentMessages implements Holder {
   readonly #lengthMax: number;
   readonly #fifo = new Fifo();
   readonly #store: MessageStore;
+  /** What comes in while the others are visited. */
+  #meanwhile: number[] | undefined;
 
   constructor(name: string, lengthMax: number, store: MessageStore) {
     this.name = name;
@@ -31,19 +33,27 @@ export class RecentMessages implements Holder {
 
   /** Takes a message of which it is the holder, and lets go of the oldest when that is one too many. */
   add(position: number): void {
+    if (this.#meanwhile !== undefined) {
+      this.#meanwhile.push(position);
+      return;
+    }
     this.#fifo.push(position, 0);
     if (this.#fifo.length > this.#lengthMax) this.#releaseFirst();
   }
 
-  /** The oldest first. Nothing may be added meanwhile. */
+  /** The oldest first. What is added meanwhile, as a message may lead back here, comes behind them and is not visited. */
   forEach(visit: (position: number) => void): void {
     const fifo = this.#fifo;
+    const meanwhile: number[] = [];
+    this.#meanwhile = meanwhile;
     for (let left = fifo.length; left > 0; left--) {
       const { position } = fifo;
       visit(position);
       fifo.shift();
       fifo.push(position, 0);
     }
+    this.#meanwhile = undefined;
+    for (const position of meanwhile) this.add(position);
   }
 
   /** Lets go of everything: the exchange is gone. */

@@ -489,6 +489,20 @@ describe("Q14 QQ1 a quorum queue", () => {
     expect(await refused(channel, request)).toEqual({ code: 406, message, ...DECLARE });
   });
 
+  test("is told first that it cannot be auto-delete, and then that it cannot be exclusive", async () => {
+    const wrong = { durable: false, exclusive: true, arguments: { "x-queue-type": "quorum" } };
+    for (const [property, autoDelete] of [
+      ["auto-delete", true],
+      ["exclusive-owner", false],
+    ] as const) {
+      const channel = await openChannel();
+      const queue = unique("quorum");
+      const request = channel.assertQueue(queue, { ...wrong, autoDelete });
+      const message = `PRECONDITION_FAILED - invalid property '${property}' for queue '${queue}' in vhost '/'`;
+      expect(await refused(channel, request)).toEqual({ code: 406, message, ...DECLARE });
+    }
+  });
+
   test("Q4 cannot be named by the server", async () => {
     const channel = await openChannel();
     const request = channel.assertQueue("", { arguments: { "x-queue-type": "quorum" } });

@@ -126,6 +126,22 @@ describe("X24 a recent-history exchange", () => {
     expect(await drain(channel, queue)).toEqual(expected);
   });
 
+  test("keeps its history when handing it over brings it back", async () => {
+    const { channel, exchange } = await withHistory({ [LENGTH]: 3 });
+    const circle = unique("fanout");
+    await channel.assertExchange(circle, "fanout", { durable: false });
+    const queue = await bound(channel, circle);
+    await channel.bindExchange(exchange, circle, "");
+    await publish(channel, exchange, ["a", "b", "c", "d"]);
+    await channel.bindExchange(circle, exchange, "");
+    await untilReady(queue, 3);
+    expect((await drain(channel, queue)).sort()).toEqual(["b", "c", "d"]);
+    const later = await drain(channel, await bound(channel, exchange));
+    expect(later.sort()).toEqual(["b", "c", "d"]);
+    await publish(channel, exchange, ["e"]);
+    expect(await drain(channel, queue)).toEqual(["e"]);
+  });
+
   test("keeps what came to it through another exchange", async () => {
     const { channel, exchange } = await withHistory();
     const outer = unique("fanout");

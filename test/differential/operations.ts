@@ -86,11 +86,17 @@ export type Operation = { readonly channel: number } & (
   | { readonly kind: "reconnect" }
 );
 
-export const QUEUES = ["q1", "q2", "q3", "q4"];
-export const EXCHANGES = ["e1", "e2", "e3"];
+/** The last one is always a quorum queue. */
+export const QUEUES = ["q1", "q2", "q3", "q4", "q5"];
+export const QUORUM_QUEUE = "q5";
+/** Messages go by a hash of what they say in the last one. */
+export const EXCHANGES = ["e1", "e2", "e3", "e4"];
+const HASH_EXCHANGE = "e4";
 const DEFINED = ["", "amq.direct", "amq.fanout", "amq.topic", "amq.headers"];
 const TYPES = ["direct", "fanout", "topic", "headers"];
-const KEYS = ["", "a", "a.b", "a.b.c", "b", "#", "a.*", "*.b.#", "q1", "q2", "q3", "q4"];
+const KEYS = ["", "a", "a.b", "a.b.c", "b", "#", "a.*", "*.b.#", ...QUEUES];
+/** Mostly weights. */
+const HASH_KEYS = ["1", "2", "10", "3", "0", "a", ""];
 const TAGS = ["c1", "c2", "c3"];
 /** Two that confirm, and one that may have transactions. */
 export const CHANNELS = [1, 2, 3];
@@ -110,6 +116,36 @@ const queueArguments: readonly (readonly [string, readonly ArgumentValue[]])[] =
   ["x-unknown", [1]],
 ];
 
+/** Those which RabbitMQ 3.10 and 4.2 take for the same. */
+const quorumArguments: typeof queueArguments = [
+  ["x-max-length", [3, 5, -1, "3"]],
+  ["x-dead-letter-exchange", ["", "e1", "e2", "missing"]],
+  ["x-dead-letter-routing-key", ["q1", "q3", "a.b"]],
+  ["x-delivery-limit", [2, 5, -5, "1"]],
+  ["x-max-priority", [3]],
+  ["x-unknown", [1]],
+];
+
+const exchangeArguments: readonly Arguments[] = [
+  {},
+  {},
+  {},
+  { "alternate-exchange": "e1" },
+  { "alternate-exchange": "e3" },
+  { "alternate-exchange": "amq.fanout" },
+  { "alternate-exchange": "none" },
+  { "alternate-exchange": 1 },
+];
+
+const hashArguments: readonly Arguments[] = [
+  {},
+  {},
+  { "hash-header": "h" },
+  { "hash-property": "message_id" },
+  { "hash-property": "message_id", "hash-header": "h" },
+  { "hash-property": "priority" },
+];
+
 const headerArguments: readonly Arguments[] = [
   {},
   { "x-match": "all", h: 1 },
@@ -118,6 +154,12 @@ const headerArguments: readonly Arguments[] = [
   { "x-match": "any-with-x", "x-h": 1, h: 2 },
   { "x-match": "most" },
   { h: 1 },
+  { "x-match": 1, h: 1 },
+  { "x-match": "all" },
+  { "x-match": "any" },
+  { "x-match": "any", h: "1", g: true },
+  { "x-match": "all", h: 2, g: "x", "x-h": 7 },
+  { h: ["a", "b"] },
 ];
 
 const messageHeaders: readonly (Arguments | undefined)[] = [
@@ -129,12 +171,16 @@ const messageHeaders: readonly (Arguments | undefined)[] = [
   { CC: ["q1", "a.b"], h: 1 },
   { BCC: ["q2", "q2"], CC: ["q3"] },
   { CC: "q1" },
+  { h: "1", g: true },
+  { h: ["a", "b"] },
+  { CC: ["q5", "q1"], BCC: ["q1", "q5"] },
 ];
 
-function someArguments(random: Random): Arguments {
-  const chosen: Record<string, ArgumentValue> = {};
+function someArguments(random: Random, queue: string): Arguments {
+  const isQuorum = queue === QUORUM_QUEUE;
+  const chosen: Record<string, ArgumentValue> = isQuorum ? { "x-queue-type": "quorum" } : {};
   while (random.chance(45)) {
-    const [name, values] = random.pick(queueArguments);
+    const [name, values] = random.pick(isQuorum ? quorumArguments : queueArguments);
     // The first ones are valid: mostly those.
     chosen[name] = random.chance(85) ? random.pick(values.slice(0, 2)) : random.pick(values);
   }
@@ -150,10 +196,12 @@ function message(random: Random): Message {
     routingKey: toQueue ? random.pick(QUEUES) : random.pick(KEYS),
     mandatory: random.chance(25),
     deliveryMode: random.pick([undefined, 1, 2, 2]),
-    priority: random.chance(30) ? random.below(12) : undefined,
+    // From 5 on quorum queues let it go first, since 4.0.
+    priority: random.chance(30) ? random.below(5) : undefined,
     expiration: random.chance(8) ? random.pick(["0", "3600000", "x", "-1"]) : undefined,
     headers: random.pick(messageHeaders),
-    bodyBytes: random.pick([0, 5, 30, 30]),
+    // Of the last size it takes three frames.
+    bodyBytes: random.chance(4) ? 300_000 : random.pick([0, 5, 30, 30]),
   };
 }
 
@@ -162,11 +210,14 @@ type Make = (random: Random, channel: number) => Operation;
 const kinds: readonly (readonly [weight: number, make: Make])[] = [
   [
     12,
-    (random, channel) => ({
-      ...{ kind: "declare queue", channel, queue: random.pick(QUEUES) },
-      flags: [random.chance(10), random.chance(75), random.chance(8), random.chance(10)],
-      arguments: someArguments(random),
-    }),
+    (random, channel) => {
+      const queue = random.pick(QUEUES);
+      return {
+        ...{ kind: "declare queue", channel, queue },
+        flags: [random.chance(10), random.chance(75), random.chance(8), random.chance(10)],
+        arguments: someArguments(random, queue),
+      };
+    },
   ],
   [
     3,
@@ -179,18 +230,14 @@ const kinds: readonly (readonly [weight: number, make: Make])[] = [
   [2, (random, channel) => ({ kind: "purge", channel, queue: random.pick(QUEUES) })],
   [
     6,
-    (random, channel) => ({
-      ...{
-        kind: "declare exchange",
-        channel,
-        exchange: random.pick([...EXCHANGES, ...EXCHANGES, ...DEFINED]),
-      },
-      type: random.pick(TYPES),
-      flags: [random.chance(10), random.chance(70), random.chance(10), random.chance(8)],
-      arguments: random.chance(25)
-        ? { "alternate-exchange": random.pick(["e1", "e3", "amq.fanout", "none"]) }
-        : {},
-    }),
+    (random, channel) => {
+      const exchange = random.pick([...EXCHANGES, ...EXCHANGES, ...DEFINED]);
+      return {
+        ...{ kind: "declare exchange", channel, exchange, type: exchangeType(random, exchange) },
+        flags: [random.chance(15), random.chance(70), random.chance(10), random.chance(8)],
+        arguments: random.pick(exchange === HASH_EXCHANGE ? hashArguments : exchangeArguments),
+      };
+    },
   ],
   [
     2,
@@ -252,10 +299,10 @@ function binding(
   kind: "bind" | "unbind" | "bind exchange" | "unbind exchange",
   destinations: readonly string[],
 ): Operation {
+  const source = random.pick([...EXCHANGES, ...EXCHANGES, ...DEFINED]);
   return {
-    ...{ kind, channel, destination: random.pick(destinations) },
-    source: random.pick([...EXCHANGES, ...EXCHANGES, ...DEFINED]),
-    routingKey: random.pick(KEYS),
+    ...{ kind, channel, destination: random.pick(destinations), source },
+    routingKey: random.pick(source === HASH_EXCHANGE ? HASH_KEYS : KEYS),
     arguments: random.chance(30) ? random.pick(headerArguments) : {},
   };
 }
@@ -265,18 +312,24 @@ function settlement(random: Random, channel: number, kind: "ack" | "nack" | "rej
   return { kind, channel, index, multiple: random.chance(25), requeue: random.chance(60) };
 }
 
+function exchangeType(random: Random, exchange: string): string {
+  if (exchange === HASH_EXCHANGE) return "x-consistent-hash";
+  return random.pick(TYPES);
+}
+
 /** A sequence of operations; it begins with some queues, so that the rest has something to work on. */
 export function sequence(random: Random, length: number): Operation[] {
   const total = kinds.reduce((sum, [weight]) => sum + weight, 0);
-  const operations: Operation[] = QUEUES.slice(0, 2).map((queue) => ({
+  const operations: Operation[] = ["q1", "q2", QUORUM_QUEUE].map((queue) => ({
     ...{ kind: "declare queue", channel: 1, queue },
     flags: [false, true, false, false],
-    arguments: random.chance(50) ? someArguments(random) : {},
+    arguments: queue === QUORUM_QUEUE || random.chance(50) ? someArguments(random, queue) : {},
   }));
-  for (const exchange of EXCHANGES.slice(0, 2)) {
+  for (const exchange of ["e1", "e2", HASH_EXCHANGE]) {
     const args = random.chance(20) ? { "alternate-exchange": "amq.fanout" } : {};
+    const type = exchangeType(random, exchange);
     operations.push({
-      ...{ kind: "declare exchange", channel: 1, exchange, type: random.pick(TYPES) },
+      ...{ kind: "declare exchange", channel: 1, exchange, type },
       ...{ flags: [false, true, false, false], arguments: args },
     });
   }

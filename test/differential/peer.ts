@@ -22,6 +22,8 @@ const FRAME_HEADER = 2;
 const FRAME_BODY = 3;
 const BASIC_CLASS = 60;
 const REPLY_DEADLINE_MS = 10_000;
+const FRAME_MAX = 131_072;
+const BODY_PIECE_BYTES = FRAME_MAX - 8;
 
 export interface Properties {
   readonly headers?: FieldTable;
@@ -99,7 +101,7 @@ export class Peer {
     const start = { clientProperties, mechanism: "PLAIN", response, locale: "en_US" };
     this.send(0, "connection.start-ok", start);
     await this.#reply(0, "connection.tune");
-    this.send(0, "connection.tune-ok", { channelMax: 100, frameMax: 131_072, heartbeat: 0 });
+    this.send(0, "connection.tune-ok", { channelMax: 100, frameMax: FRAME_MAX, heartbeat: 0 });
     const virtualHost = decodeURIComponent(pathname.slice(1)) || "/";
     const open = { virtualHost, reserved1: "", reserved2: false };
     await this.call(0, "connection.open", open, "connection.open-ok");
@@ -163,7 +165,8 @@ export class Peer {
     this.send(channel, "basic.publish", { reserved1: 0, immediate: false, ...to });
     const bytes = Buffer.from(body);
     this.#frame(FRAME_HEADER, channel, contentHeader(properties, bytes.length));
-    if (bytes.length > 0) this.#frame(FRAME_BODY, channel, bytes);
+    for (let from = 0; from < bytes.length; from += BODY_PIECE_BYTES)
+      this.#frame(FRAME_BODY, channel, bytes.subarray(from, from + BODY_PIECE_BYTES));
     state.published++;
     if (state.confirms) state.unconfirmed.add(state.published);
   }
@@ -418,11 +421,17 @@ function contentHeader(properties: Properties, bodyBytes: number): Buffer {
 }
 
 /** What a content header says, in words; times, which two brokers cannot share, as a mark. */
+/** Nobody publishes an empty table: what was in it is not compared. */
+const NO_HEADERS = "{}";
+
 function describeProperties(payload: Buffer): string {
   const reader = new ByteReader(payload, 12, payload.length);
   const flags = reader.short();
   const said: string[] = [];
-  if (flags & FLAGS.headers) said.push(`headers ${describeTable(readTable(reader))}`);
+  if (flags & FLAGS.headers) {
+    const headers = describeTable(readTable(reader));
+    if (headers !== NO_HEADERS) said.push(`headers ${headers}`);
+  }
   if (flags & FLAGS.deliveryMode) said.push(`mode ${reader.octet()}`);
   if (flags & FLAGS.priority) said.push(`priority ${reader.octet()}`);
   if (flags & SHORT_STRINGS.expiration) said.push(`expires ${reader.shortstr()}`);
@@ -434,6 +443,8 @@ function describeTable(table: FieldTable): string {
   const entries = [...table]
     // RabbitMQ has these since 3.13.
     .filter(([key]) => !key.startsWith("x-last-death-"))
+    // And does not say since 4.0 that a message has never come back to a quorum queue.
+    .filter(([key, value]) => !(key === "x-delivery-count" && value.value === 0n))
     .map(([key, value]) => `${key}=${describeValue(value)}`);
   return `{${entries.sort().join()}}`;
 }

@@ -14,6 +14,7 @@ import {
   type Message,
   type Operation,
   QUEUES,
+  QUORUM_QUEUE,
   table,
 } from "./operations.ts";
 import { Peer, type Properties } from "./peer.ts";
@@ -23,6 +24,10 @@ export type Transcript = readonly (readonly string[])[];
 
 const CONFIRM_DEADLINE_MS = 5000;
 const LEFT_MAX = 200;
+/** In RabbitMQ's quorum queues whoever holds a message counts as a consumer, also after basic.get and basic.cancel. */
+const QUORUM_CONSUMERS = new RegExp(
+  `(declare-ok {"queue":"${QUORUM_QUEUE}".*),"consumerCount":\\d+`,
+);
 
 export interface PlayOptions {
   readonly url: string;
@@ -73,7 +78,8 @@ class Player {
     const vhost = decodeURIComponent(new URL(url).pathname.slice(1)) || "/";
     return this.#peer
       .take()
-      .map((line) => line.replaceAll(prefix, "").replaceAll(`vhost '${vhost}'`, "vhost '/'"));
+      .map((line) => line.replaceAll(prefix, "").replaceAll(`vhost '${vhost}'`, "vhost '/'"))
+      .map((line) => line.replace(QUORUM_CONSUMERS, "$1"));
   }
 
   async step(operation: Operation, body: string): Promise<void> {
