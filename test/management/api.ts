@@ -37,8 +37,13 @@ export function embeddedBroker(): Promise<Broker> {
 const { MANAGEMENT_URL: givenUrl = "", BROKER_URL: givenBroker = "" } = process.env;
 export const isForeign = givenUrl !== "" && givenBroker !== "";
 
+/** That RabbitMQ, for tests that put Leveret beside it. */
+export const rabbitmq: Target | undefined = isForeign
+  ? { amqp: givenBroker, http: new URL(givenUrl).origin }
+  : undefined;
+
 export async function target(): Promise<Target> {
-  if (isForeign) return { amqp: givenBroker, http: new URL(givenUrl).origin };
+  if (rabbitmq !== undefined) return rabbitmq;
   const broker = await embeddedBroker();
   return { amqp: broker.url, http: broker.managementUrl! };
 }

@@ -2,17 +2,13 @@
  * The same requests to RabbitMQ and to Leveret after the same set-up: their JSON has the same fields with values of the same
  * types, but for the differences that `differences.ts` lists with their reasons.
  *
- * It needs a RabbitMQ with its management API, at RABBITMQ_MANAGEMENT_URL and RABBITMQ_URL, and is skipped where there is none.
+ * It needs a RabbitMQ with its management API, as `npm run conformance:rabbitmq` starts one, and is skipped without.
  */
 import { connect } from "amqplib";
 import { beforeAll, describe, expect, test } from "vitest";
-import { type Answer, Api, embeddedBroker, isForeign } from "./api.ts";
+import { type Answer, Api, embeddedBroker, rabbitmq } from "./api.ts";
 import { type Difference, differences } from "./differences.ts";
 
-const {
-  RABBITMQ_MANAGEMENT_URL: rabbitManagement = "http://127.0.0.1:15673",
-  RABBITMQ_URL: rabbitUrl = "amqp://guest:guest@127.0.0.1:5673",
-} = process.env;
 const DEADLINE_MS = 30_000;
 
 interface Side {
@@ -147,15 +143,12 @@ function withoutHashes(body: unknown): unknown {
   return JSON.parse(JSON.stringify(body).replaceAll(/(?<=~)[\w-]{6}"/g, '"'));
 }
 
-describe.skipIf(isForeign)("G1 answers compared with RabbitMQ's", () => {
-  let sides: { theirs: Side; ours: Side } | undefined;
+describe.skipIf(rabbitmq === undefined)("G1 answers compared with RabbitMQ's", () => {
+  let sides: { theirs: Side; ours: Side };
 
   beforeAll(async () => {
-    const rabbit = new Api(rabbitManagement);
-    const whoami = await rabbit.get("whoami").catch(() => undefined);
-    if (whoami?.status !== 200) return undefined;
     const broker = await embeddedBroker();
-    const theirs: Side = { api: rabbit, url: rabbitUrl, connection: "" };
+    const theirs: Side = { api: new Api(rabbitmq!.http), url: rabbitmq!.amqp, connection: "" };
     const ours: Side = { api: new Api(broker.managementUrl!), url: broker.url, connection: "" };
     for (const side of [theirs, ours]) {
       await setUp(side);
@@ -171,9 +164,8 @@ describe.skipIf(isForeign)("G1 answers compared with RabbitMQ's", () => {
     };
   }, 4 * DEADLINE_MS);
 
-  /** What both answer to the same request; undefined where there is no RabbitMQ. */
-  async function both(request: string): Promise<{ theirs: Answer; ours: Answer } | undefined> {
-    if (sides === undefined) return undefined;
+  /** What both answer to the same request. */
+  async function both(request: string): Promise<{ theirs: Answer; ours: Answer }> {
     const ask = ({ api, connection }: Side) =>
       api.get(
         request
@@ -183,29 +175,21 @@ describe.skipIf(isForeign)("G1 answers compared with RabbitMQ's", () => {
     return { theirs: await ask(sides.theirs), ours: await ask(sides.ours) };
   }
 
-  test.for(requests)(
-    "G1 GET /api/%s has RabbitMQ's fields and types",
-    async (request, { skip }) => {
-      const answers = await both(request);
-      if (answers === undefined) return skip("there is no RabbitMQ with a management API");
-      const { theirs, ours } = answers;
-      expect(ours.status).toBe(theirs.status);
-      const found = compare(theirs.body, ours.body);
-      expect(found.filter((each) => !isListed(request, each, differences))).toEqual([]);
-    },
-  );
+  test.for(requests)("G1 GET /api/%s has RabbitMQ's fields and types", async (request) => {
+    const { theirs, ours } = await both(request);
+    expect(ours.status).toBe(theirs.status);
+    const found = compare(theirs.body, ours.body);
+    expect(found.filter((each) => !isListed(request, each, differences))).toEqual([]);
+  });
 
-  test.for(determined)("G1 GET /api/%s has RabbitMQ's values", async (request, { skip }) => {
-    const answers = await both(request);
-    if (answers === undefined) return skip("there is no RabbitMQ with a management API");
-    const { theirs, ours } = answers;
+  test.for(determined)("G1 GET /api/%s has RabbitMQ's values", async (request) => {
+    const { theirs, ours } = await both(request);
     expect(ours.status).toBe(theirs.status);
     expect(withoutHashes(ours.body)).toEqual(withoutHashes(theirs.body));
   });
 
-  test("G1 GET /api/queues/:vhost/:queue counts as RabbitMQ does", async ({ skip }) => {
+  test("G1 GET /api/queues/:vhost/:queue counts as RabbitMQ does", async () => {
     const answers = await both("queues/{v}/q");
-    if (answers === undefined) return skip("there is no RabbitMQ with a management API");
     const counts = ({ body }: Answer): object =>
       Object.fromEntries(
         Object.entries({ ...body, ...body.message_stats }).filter(
