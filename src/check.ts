@@ -3,7 +3,7 @@
  */
 
 import { readdirSync } from "node:fs";
-import { Host } from "./broker/host.ts";
+import { inspectLog } from "./broker/data-folder.ts";
 import type { Damage } from "./store/block-reader.ts";
 import { FileDisk } from "./store/disk.ts";
 import { inspectJournal } from "./store/journal-recovery.ts";
@@ -26,7 +26,7 @@ function mebibytes(bytes: number): string {
 /** Prints the report line by line; false when something is damaged. */
 export function check(folder: string, print: (line: string) => void): boolean {
   const disk = new FileDisk(folder);
-  const { holderNames, damagedBytes, tornBytes, isLost } = Host.inspect(disk);
+  const { holderNames, damagedBytes, tornBytes, isLost } = inspectLog(disk);
   let sound = damagedBytes === 0 && !isLost;
   if (isLost)
     print("topology: LOST: nothing says whose the messages are, and no broker starts here");

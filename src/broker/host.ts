@@ -3,7 +3,6 @@
  * log, its settings, and what of them is on disk.
  */
 
-import { randomInt } from "node:crypto";
 import { AmqpError } from "../amqp/errors.ts";
 import type { Clock, Timer } from "../clock.ts";
 import type { Settings } from "../config.ts";
@@ -12,28 +11,26 @@ import { copyName } from "../store/damaged-copy.ts";
 import type { Disk } from "../store/disk.ts";
 import { DurableStore } from "../store/durable-store.ts";
 import { EntryLog } from "../store/entry-log.ts";
-import type { Journal } from "../store/journal.ts";
-import { recoverJournal } from "../store/journal-recovery.ts";
-import type { DamagedRange } from "../store/journal-segment.ts";
 import { MemoryBudget } from "../store/memory-budget.ts";
 import { MemoryStore } from "../store/memory-store.ts";
 import type { MessageStore } from "../store/message-store.ts";
-import { parseSegmentName } from "../store/segment-format.ts";
-import { Turn } from "../turn.ts";
+import type { Turn } from "../turn.ts";
 import { type AdministrationEntry, AdministrationError } from "./administration.ts";
 import { Alarm } from "./alarm.ts";
 import { Churn } from "./churn.ts";
 import { Connections } from "./connections.ts";
-import { reportDamage, reportLoss } from "./damage-report.ts";
+import { journalFolder, type LogEntry, TOPOLOGY_NAME, whatNeedsTopology } from "./data-folder.ts";
+import { checkDefaults, makeDefaults } from "./defaults.ts";
 import { DiskWatch, RESERVE_BYTES } from "./disk-watch.ts";
 import { type Intercept, interceptorOf } from "./interceptors.ts";
+import { Journals } from "./journals.ts";
 import { ObjectLimits } from "./limits.ts";
 import { MemoryWatch, type ProcessMemory } from "./memory-watch.ts";
 import { limitsComponent, operatorPolicyComponent } from "./parameter-components.ts";
 import { GlobalParameters, Parameters } from "./parameters.ts";
 import { Permissions } from "./permissions.ts";
 import { Policies } from "./policies.ts";
-import { type KeptVirtualHost, restoreAdministration } from "./restore.ts";
+import { restoreAdministration } from "./restore.ts";
 import { forgetful, type TopologyEntry, type TopologyRecorder } from "./topology.ts";
 import { Users } from "./users.ts";
 import { VirtualHost } from "./vhost.ts";
@@ -57,28 +54,8 @@ export interface HostContext {
 
 /** How often it is looked whether consumers take too long [RabbitMQ: channel_tick_interval]. */
 const CONSUMER_CHECK_MS = 60_000;
-/** How often a long recovery says how far it is. */
-const PROGRESS_MS = 2000;
-/** Between two segments that are verified after a restart: each costs some milliseconds. */
-const VERIFY_PAUSE_MS = 200;
-/** After one that could not be read. */
-const VERIFY_RETRY_MS = 60_000;
 /** As the only node of a cluster is called. */
 export const NODE_NAME = "rabbit@localhost";
-
-type LogEntry = TopologyEntry | AdministrationEntry;
-
-const TOPOLOGY_NAME = "topology";
-
-/** What the log of a data folder says. */
-export interface LogReport {
-  /** What has messages, durable queues and delaying exchanges, by virtual host and id. */
-  readonly holderNames: ReadonlyMap<string, ReadonlyMap<number, string>>;
-  readonly damagedBytes: number;
-  readonly tornBytes: number;
-  /** Whether it says nothing although there are messages: a broker does not start then. */
-  readonly isLost: boolean;
-}
 
 /** As trouble with it is told. */
 function journalOf(vhost: string): string {
@@ -92,26 +69,6 @@ function transientMessagesOf(vhost: string): string {
 /** Of a change that cannot be kept. */
 function refusal(error: unknown): string {
   return `the disk does not take the change: ${(error as Error).message}`;
-}
-
-const JOURNAL_PREFIX = "vhost-";
-
-function journalFolder(vhost: string): string {
-  return `${JOURNAL_PREFIX}${Buffer.from(vhost).toString("hex")}`;
-}
-
-/** Why there must be a log of the topology; without one a virtual host would begin with nothing, and so end what is there. */
-function whatNeedsTopology(disk: Disk): string | undefined {
-  const folders = disk.list().filter((name) => name.startsWith(JOURNAL_PREFIX));
-  const hasMessages = folders.some((folder) =>
-    disk
-      .subfolder(folder)
-      .list()
-      .some((name) => parseSegmentName(name) !== undefined),
-  );
-  return hasMessages
-    ? "there are messages, and nothing says whose they are. Put the file back, or take another folder"
-    : undefined;
 }
 
 export class Host {
@@ -135,11 +92,10 @@ export class Host {
   readonly #usersAreDefined: boolean;
   readonly #disk: Disk | undefined;
   readonly #objectLimits: ObjectLimits;
-  readonly #journals = new Map<string, Journal>();
+  readonly #journals: Journals;
   readonly #topology: EntryLog<LogEntry> | undefined;
   readonly #diskWatch: DiskWatch | undefined;
   readonly #memoryWatch: MemoryWatch | undefined;
-  #verifyTimer: Timer | undefined;
   #consumerTimer: Timer | undefined;
   /** The memory that messages may take, and what is kept about them. */
   readonly memory: MemoryBudget;
@@ -155,6 +111,10 @@ export class Host {
     this.#disk = disk;
     this.intercept = interceptorOf(settings, NODE_NAME, clock);
     this.memory = new MemoryBudget(settings.memoryLimit);
+    this.#journals = new Journals({
+      ...{ clock, log, turn, settings, memory: this.memory },
+      onWriteTrouble: (vhost, error) => this.#diskWatch?.trouble(journalOf(vhost), error),
+    });
     if (disk !== undefined) {
       this.#topology = new EntryLog(disk, turn, TOPOLOGY_NAME, () => this.#entries());
       this.#diskWatch = this.#watchDisk(disk, context.reserveBytes);
@@ -203,7 +163,7 @@ export class Host {
     this.#memoryWatch = this.#watchMemory(processMemory);
     if (disk === undefined) return;
     this.#diskWatch?.start();
-    this.#verifySome(VERIFY_PAUSE_MS);
+    this.#journals.verify();
   }
 
   /** What the broker is called: a global parameter, as `rabbitmqctl set_cluster_name` sets it. */
@@ -211,27 +171,6 @@ export class Host {
     const name = this.globalParameters.find("cluster_name");
     if (typeof name === "string" && name !== "") return name;
     return this.settings.clusterName ?? NODE_NAME;
-  }
-
-  /** What the log of a data folder says, for reports. */
-  static inspect(disk: Disk): LogReport {
-    const names = new Map<string, Map<number, string>>();
-    const isNeeded = whatNeedsTopology(disk) !== undefined;
-    // To open it would make it.
-    if (!disk.list().includes(TOPOLOGY_NAME))
-      return { holderNames: names, damagedBytes: 0, tornBytes: 0, isLost: isNeeded };
-    const log = new EntryLog<LogEntry>(disk, new Turn(), TOPOLOGY_NAME, () => []);
-    const { entries, damagedBytes, tornBytes } = log.peek();
-    for (const entry of entries) {
-      if (entry.op === "delete-vhost") names.delete(entry.vhost);
-      if (entry.op !== "queue" && entry.op !== "exchange") continue;
-      const id = entry.op === "queue" ? entry.id : entry.shelfId;
-      if (id === undefined) continue;
-      const ofVhost = names.get(entry.vhost) ?? new Map<number, string>();
-      names.set(entry.vhost, ofVhost.set(id, `${entry.op} ${entry.name}`));
-    }
-    const isLost = isNeeded && entries.length === 0;
-    return { holderNames: names, damagedBytes, tornBytes, isLost };
   }
 
   #entries(): LogEntry[] {
@@ -259,8 +198,8 @@ export class Host {
       vhost.properties = properties;
       this.virtualHosts.restore(vhost);
     }
-    if (kept.hasDefaults) this.#checkDefaults();
-    else this.#makeDefaults(kept.vhosts);
+    if (!kept.hasDefaults) this.#makeDefaults(kept.vhosts.keys());
+    else if (!this.#usersAreDefined) checkDefaults(this);
     const damagedBytes = this.#topology?.damagedBytes ?? 0;
     if (damagedBytes > 0) {
       this.log.error(
@@ -277,38 +216,10 @@ export class Host {
     }
   }
 
-  /**
-   * What exists from the start, made at the first start only [RabbitMQ: default user]. That it is made is said last: should
-   * the process end on the way, the next one makes what is missing.
-   */
-  #makeDefaults(found: ReadonlyMap<string, KeptVirtualHost>): void {
-    const { defaultVhost } = this.settings;
-    for (const name of found.keys()) this.virtualHosts.change(name, {});
-    if (!found.has(defaultVhost)) this.virtualHosts.add(defaultVhost);
-    if (!this.#usersAreDefined) this.#makeDefaultUser();
+  /** That they are made is said last: should the process end on the way, the next one makes what is missing. */
+  #makeDefaults(found: Iterable<string>): void {
+    makeDefaults(this, found, !this.#usersAreDefined);
     this.#topology?.append({ op: "defaults" });
-  }
-
-  #makeDefaultUser(): void {
-    const { defaultUser, defaultPassword, defaultVhost, defaultUserTags } = this.settings;
-    const spec = { password: defaultPassword, tags: defaultUserTags };
-    if (this.users.find(defaultUser) === undefined) this.users.add(defaultUser, spec);
-    this.permissions.set(defaultUser, defaultVhost, {
-      configure: this.settings.defaultPermissionConfigure,
-      write: this.settings.defaultPermissionWrite,
-      read: this.settings.defaultPermissionRead,
-    });
-  }
-
-  /** Who starts a broker on a folder that knows other users should hear why he cannot log in. */
-  #checkDefaults(): void {
-    if (this.#usersAreDefined) return;
-    const { defaultUser, defaultPassword } = this.settings;
-    if (this.users.authenticate(defaultUser, Buffer.from(defaultPassword)) !== undefined) return;
-    this.log.warn(
-      { user: defaultUser },
-      "the data folder has its own users: the default user of the settings is not among them, or has another password",
-    );
   }
 
   /** A new one, of which the log knows already; should the disk not have room for it, the log hears that it is gone again. */
@@ -330,7 +241,7 @@ export class Host {
     const onWriteTrouble = (error: Error | undefined): void =>
       this.#diskWatch?.trouble(transientMessagesOf(name), error);
     const memory = new MemoryStore({ turn, disk, budget: this.memory, onWriteTrouble });
-    const recovery = disk && this.#recoverJournal(disk, name);
+    const recovery = disk && this.#journals.open(disk, name);
     const store: MessageStore = recovery ? new DurableStore(memory, recovery.journal) : memory;
     const vhost = new VirtualHost(name, {
       ...{ store, clock, log, turn, churn: this.churn },
@@ -340,8 +251,7 @@ export class Host {
     const topology = this.#topology;
     if (topology !== undefined) vhost.recordTo(this.#recorder(topology));
     if (recovery === undefined) return vhost;
-    this.#journals.set(name, recovery.journal);
-    for (const damage of recovery.damage) reportDamage(log, name, damage);
+    this.#journals.add(name, recovery);
     const keepsUnknown = topology?.isIncomplete ?? false;
     const { messages, unknown } = vhost.recover(recovery.forEachRun, keepsUnknown);
     if (keepsUnknown && unknown > 0) {
@@ -363,7 +273,7 @@ export class Host {
     this.parameters.forgetVirtualHost(name);
     this.connections.closeOfVirtualHost(name, `vhost '${name}' is deleted`);
     vhost.stop();
-    this.#journals.delete(name);
+    this.#journals.forget(name);
     vhost.store.discard();
     for (const what of [journalOf(name), transientMessagesOf(name)]) this.#diskWatch?.forget(what);
     try {
@@ -398,42 +308,14 @@ export class Host {
     };
   }
 
-  #recoverJournal(disk: Disk, vhost: string): ReturnType<typeof recoverJournal> {
-    const { log, turn, settings } = this;
-    const options = {
-      disk,
-      turn,
-      segmentBytes: settings.segmentBytes,
-      budget: this.memory,
-      sync: settings.sync,
-      salt: () => randomInt(2 ** 32),
-      onSyncFailed: (error: Error) => {
-        log.error(
-          { vhost, error },
-          "the disk could not sync the journal: what it holds is not known, so the broker stops",
-        );
-        throw error;
-      },
-      onWriteTrouble: (error: Error | undefined) =>
-        this.#diskWatch?.trouble(journalOf(vhost), error),
-      onDamage: (damage: DamagedRange) => reportLoss(log, vhost, damage),
-    };
-    let saidAtMs = this.clock.exactNow();
-    return recoverJournal(options, (segments, of) => {
-      if (this.clock.exactNow() - saidAtMs < PROGRESS_MS) return;
-      saidAtMs = this.clock.exactNow();
-      log.info({ vhost, segments, of }, `reading the journal: ${segments} of ${of} segments`);
-    });
-  }
-
   #watchDisk(disk: Disk, reserveBytes = RESERVE_BYTES): DiskWatch {
     const { clock, log, alarm, settings } = this;
     return new DiskWatch({
       ...{ disk, clock, log, alarm, reserveBytes },
       diskFreeLimit: settings.diskFreeLimit,
-      needsReserve: () => this.#journals.size > 0,
+      needsReserve: () => this.#journals.count > 0,
       retryWriting: () => {
-        for (const journal of this.#journals.values()) journal.schedule();
+        this.#journals.schedule();
         this.memory.makeRoom(0);
       },
       tick: () => void this.#topology?.retry(),
@@ -448,20 +330,6 @@ export class Host {
     const watch = new MemoryWatch({ memory, clock, log, alarm, highWatermark, evict });
     watch.start();
     return watch;
-  }
-
-  /** What a restart had no need to read is read bit by bit, so that damage is found before somebody needs it. */
-  #verifySome(pauseMs: number): void {
-    this.#verifyTimer = this.clock.setTimer(pauseMs, () => {
-      try {
-        const journal = [...this.#journals.values()].find((each) => each.verifyNext());
-        if (journal !== undefined) this.#verifySome(VERIFY_PAUSE_MS);
-      } catch (error) {
-        const { message } = error as Error;
-        this.log.warn({ error: message }, "a segment cannot be read: it will be verified later");
-        this.#verifySome(VERIFY_RETRY_MS);
-      }
-    });
   }
 
   #watchConsumers(): void {
@@ -506,14 +374,14 @@ export class Host {
     }
     for (const { name } of [...users.all()]) users.delete(name);
     for (const { name } of [...globalParameters.all()]) globalParameters.clear(name);
-    this.#makeDefaults(new Map());
+    this.#makeDefaults([]);
   }
 
   /** Writes everything to the disk and closes it. */
   close(): void {
     this.#memoryWatch?.stop();
     this.#diskWatch?.stop();
-    this.#verifyTimer?.cancel();
+    this.#journals.stop();
     this.#consumerTimer?.cancel();
     for (const vhost of this.virtualHosts.all()) vhost.stop();
     this.#topology?.close();
