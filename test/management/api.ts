@@ -154,7 +154,7 @@ export async function eventually(
   ask: () => Promise<Answer>,
   isWanted: (answer: Answer) => boolean,
 ): Promise<Answer> {
-  const end = Date.now() + DEADLINE_MS;
+  const end = Date.now() + 2 * DEADLINE_MS;
   for (;;) {
     const answer = await ask();
     if (isWanted(answer) || Date.now() > end || !isForeign) return answer;

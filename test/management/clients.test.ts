@@ -29,10 +29,10 @@ async function client(vhost: string, name: string, url?: string): Promise<Channe
   return connection;
 }
 
-/** The connection of that name, when the API knows it. */
+/** The connection of that name, when the API knows it and has counted what it does. */
 async function connectionNamed(guest: Api, name: string): Promise<Answer["body"]> {
-  const isNamed = (row: { user_provided_name?: string }): boolean =>
-    row.user_provided_name === name;
+  const isNamed = (row: { user_provided_name?: string; recv_oct?: number }): boolean =>
+    row.user_provided_name === name && row.recv_oct !== undefined;
   const { body } = await eventually(
     () => guest.get("connections"),
     (answer) => answer.body.some(isNamed),
@@ -44,7 +44,7 @@ function unique(): string {
   return `client-${Math.random().toString(36).slice(2)}`;
 }
 
-describe("G1 connections", () => {
+describe("G1 connections", { timeout: 60_000 }, () => {
   test("GET /api/connections and GET /api/connections/:connection tell of each", async () => {
     const [guest, vhost, name] = [await api(), await newVirtualHost(), unique()];
     await client(vhost, name);
@@ -143,7 +143,7 @@ describe("G1 connections", () => {
   });
 });
 
-describe("G1 channels and consumers", () => {
+describe("G1 channels and consumers", { timeout: 60_000 }, () => {
   test("GET /api/channels, /api/channels/:channel, /api/vhosts/:vhost/channels and /api/connections/:connection/channels", async () => {
     const [guest, vhost, name] = [await api(), await newVirtualHost(), unique()];
     const connection = await client(vhost, name);
@@ -180,8 +180,13 @@ describe("G1 channels and consumers", () => {
       "channels",
       `vhosts/${vhost}/channels`,
       `connections/${encodeURIComponent(row.name)}/channels`,
-    ])
-      expect((await guest.get(`${list}?columns=name`)).body).toContainEqual({ name: channelName });
+    ]) {
+      const listed = await eventually(
+        () => guest.get(`${list}?columns=name`),
+        (answer) => answer.body.some((each: { name: string }) => each.name === channelName),
+      );
+      expect(listed.body).toContainEqual({ name: channelName });
+    }
     expect((await guest.get("channels/nope")).status).toBe(404);
   });
 
