@@ -58,9 +58,12 @@ export function makeDeadLetter(
   if (deadLetterRoutingKey !== undefined) headers.delete("CC");
   writeDeaths(headers, deaths, message.hasDeaths);
   const header = rewriteHeader(properties, { headers: sorted(headers), removeExpiration: true });
+  const routing = writeRouting(deadLetterExchange, routingKeys[0]!);
   return {
     source: {
-      ...routing(deadLetterExchange, routingKeys[0]!),
+      routingBuffer: routing.buffer,
+      routingStart: 0,
+      routingEnd: routing.end,
       headerBuffer: header,
       headerStart: 0,
       headerEnd: header.length,
@@ -146,12 +149,9 @@ function closesCycle(deaths: readonly Death[], queueName: string): boolean {
   return false;
 }
 
-function routing(
-  exchange: string,
-  routingKey: string,
-): Pick<MessageSource, "routingBuffer" | "routingStart" | "routingEnd"> {
+function writeRouting(exchange: string, routingKey: string): ByteWriter {
   const writer = new ByteWriter(64);
   writer.shortstr(exchange);
   writer.shortstr(routingKey);
-  return { routingBuffer: writer.buffer, routingStart: 0, routingEnd: writer.end };
+  return writer;
 }

@@ -20,6 +20,17 @@ import { EXPIRES, PERSISTENT } from "../queue/ready.ts";
 const TTL_MS_MAX = 315_360_000_000;
 const DELIVERY_MODE_PERSISTENT = 2;
 
+/** A publication at rest: routing, header and body one after the other, and what was found out about it. */
+export interface KeptPublication {
+  readonly bytes: Buffer;
+  readonly headerStart: number;
+  readonly bodyStart: number;
+  readonly exchange: Exchange;
+  readonly routingKey: string;
+  readonly hiddenKeys: Buffer | undefined;
+  readonly remembering: Shelf[];
+}
+
 export class Publication implements Routable, Envelope {
   readonly properties = new PropertyScan();
   source!: MessageSource;
@@ -54,27 +65,38 @@ export class Publication implements Routable, Envelope {
   }
 
   /** A copy with bytes of its own, to be kept as long as it is needed. */
-  copy(): Publication {
-    const { source } = this;
-    const cut = (buffer: Buffer, start: number, end: number) =>
-      Buffer.from(buffer.subarray(start, end));
-    const routingBuffer = cut(source.routingBuffer, source.routingStart, source.routingEnd);
-    const headerBuffer = cut(source.headerBuffer, source.headerStart, source.headerEnd);
-    const bodyBuffer = cut(source.bodyBuffer, source.bodyStart, source.bodyEnd);
-    const copy = new Publication();
-    copy.exchange = this.exchange;
-    copy.routingKey = this.routingKey;
-    const { hiddenKeys } = this;
-    copy.load({
-      ...{ routingBuffer, routingStart: 0, routingEnd: routingBuffer.length },
-      ...{ headerBuffer, headerStart: 0, headerEnd: headerBuffer.length },
-      ...{ bodyBuffer, bodyStart: 0, bodyEnd: bodyBuffer.length },
+  keep(): KeptPublication {
+    const { source, exchange, routingKey, hiddenKeys, remembering } = this;
+    const headerStart = source.routingEnd - source.routingStart;
+    const bodyStart = headerStart + source.headerEnd - source.headerStart;
+    const bodyEnd = bodyStart + this.bodyBytes;
+    const bytes = Buffer.allocUnsafe(bodyEnd);
+    source.routingBuffer.copy(bytes, 0, source.routingStart, source.routingEnd);
+    source.headerBuffer.copy(bytes, headerStart, source.headerStart, source.headerEnd);
+    source.bodyBuffer.copy(bytes, bodyStart, source.bodyStart, source.bodyEnd);
+    return { bytes, headerStart, bodyStart, exchange, routingKey, hiddenKeys, remembering };
+  }
+
+  /** Becomes what was kept. */
+  loadKept(kept: KeptPublication): void {
+    const { bytes, headerStart, bodyStart } = kept;
+    this.load({
+      routingBuffer: bytes,
+      routingStart: 0,
+      routingEnd: headerStart,
+      headerBuffer: bytes,
+      headerStart,
+      headerEnd: bodyStart,
+      bodyBuffer: bytes,
+      bodyStart,
+      bodyEnd: bytes.length,
       contiguous: false,
     });
-    copy.loadTtl();
-    copy.hiddenKeys = hiddenKeys;
-    copy.remembering = this.remembering;
-    return copy;
+    this.loadTtl();
+    this.exchange = kept.exchange;
+    this.routingKey = kept.routingKey;
+    this.hiddenKeys = kept.hiddenKeys;
+    this.remembering = kept.remembering;
   }
 
   get bodyBytes(): number {

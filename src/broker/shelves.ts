@@ -147,13 +147,15 @@ export class Shelves implements DelayedOwner, ShelfKeeper {
     message.open(place, place.offset);
     const { buffer, bodyStart, bodyBytes } = message;
     publication.load({
-      ...{
-        routingBuffer: buffer,
-        routingStart: message.routingStart,
-        routingEnd: message.routingEnd,
-      },
-      ...{ headerBuffer: buffer, headerStart: message.headerStart, headerEnd: message.headerEnd },
-      ...{ bodyBuffer: buffer, bodyStart, bodyEnd: bodyStart + bodyBytes },
+      routingBuffer: buffer,
+      routingStart: message.routingStart,
+      routingEnd: message.routingEnd,
+      headerBuffer: buffer,
+      headerStart: message.headerStart,
+      headerEnd: message.headerEnd,
+      bodyBuffer: buffer,
+      bodyStart,
+      bodyEnd: bodyStart + bodyBytes,
       contiguous: false,
     });
     publication.loadTtl();

@@ -5,14 +5,14 @@
  * names, and the default exchange any routing key: the queues that have these names at commit get the message [RabbitMQ].
  */
 
-import type { Publication } from "../broker/publication.ts";
+import { type KeptPublication, Publication } from "../broker/publication.ts";
 import type { Receiver } from "../broker/shelves.ts";
 import type { Channel } from "./channel.ts";
 import { type Outcome, settleAll } from "./settling.ts";
 import type { Delivery } from "./unacked.ts";
 
 interface PendingPublish {
-  readonly publication: Publication;
+  readonly kept: KeptPublication;
   /** Names of queues, and what is no queue. */
   readonly targets: readonly (string | Receiver)[];
   readonly mandatory: boolean;
@@ -45,7 +45,7 @@ export class Transaction {
   /** Keeps a copy of a message that has been routed. */
   publish(publication: Publication, receivers: readonly Receiver[], mandatory: boolean): void {
     const targets = receivers.map((to) => (to.kind === "queue" ? to.name : to));
-    this.#publishes.push({ publication: publication.copy(), targets, mandatory });
+    this.#publishes.push({ kept: publication.keep(), targets, mandatory });
   }
 
   /** Keeps deliveries that have been taken out of the unacked. */
@@ -64,7 +64,9 @@ export class Transaction {
     this.#publishes = [];
     this.#settlements = [];
     let accepted = true;
-    for (const { publication, targets, mandatory } of publishes) {
+    const publication = new Publication();
+    for (const { kept, targets, mandatory } of publishes) {
+      publication.loadKept(kept);
       const receivers = this.#receivers(publication, targets);
       if (receivers.length === 0 && mandatory)
         this.#channel.publishing.returnUnroutable(publication);

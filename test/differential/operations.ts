@@ -178,7 +178,10 @@ const messageHeaders: readonly (Arguments | undefined)[] = [
 
 function someArguments(random: Random, queue: string): Arguments {
   const isQuorum = queue === QUORUM_QUEUE;
-  const chosen: Record<string, ArgumentValue> = isQuorum ? { "x-queue-type": "quorum" } : {};
+  // Without a limit, which is the default of 3.10, what is given back goes to the end.
+  const chosen: Record<string, ArgumentValue> = isQuorum
+    ? { "x-queue-type": "quorum", "x-delivery-limit": 5 }
+    : {};
   while (random.chance(45)) {
     const [name, values] = random.pick(isQuorum ? quorumArguments : queueArguments);
     // The first ones are valid: mostly those.
