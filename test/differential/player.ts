@@ -141,8 +141,11 @@ class Player {
     const peer = this.#peer;
     if (!peer.isConnected) return;
     // One after the other: when all end at once, it is chance in RabbitMQ which of them still takes what another gives back.
-    for (const channel of CHANNELS) if (peer.isOpen(channel)) await this.#closeChannel(channel);
-    await this.#untilQuiet();
+    for (const channel of CHANNELS) {
+      if (!peer.isOpen(channel)) continue;
+      await this.#closeChannel(channel);
+      await this.#untilQuiet();
+    }
     const reason = { replyCode: 200, replyText: "", classId: 0, methodId: 0 };
     await peer.call(0, "connection.close", reason, "connection.close-ok");
     peer.destroy();
