@@ -3,9 +3,11 @@
  *
  * A channel has one `Content` and uses it again for every publish. While everything arrives in one chunk nothing is
  * copied: the ranges point into the chunk. What is still incomplete when the chunk or another channel's turn ends is
- * copied by `detach`, because a chunk is only borrowed. Order of frames and sizes are checked here.
+ * copied by `detach`, because a chunk is only borrowed. A body in pieces is put together in a buffer that is used again after
+ * `release`, unless `keepBody` was called. Order of frames and sizes are checked here.
  */
 
+import { giveBodyBuffer, takeBodyBuffer } from "./body-buffers.ts";
 import { AmqpError, DecodeError, NO_METHOD } from "./errors.ts";
 import { FRAME_HEADER_BYTES } from "./frame-parser.ts";
 import { decodeMethod } from "./method-codec.ts";
@@ -21,6 +23,8 @@ export const BODY_BYTES_ABSOLUTE_MAX = 536_870_912;
 
 /** Room made at once for a body that comes in pieces; a sender's promise of more is not believed before it comes. */
 const BODY_ALLOCATION_BYTES = 1 << 16;
+/** And for one byte that has come so many more. */
+const BODY_GROWTH = 16;
 
 const CLASS_BASIC = 60;
 const NO_BYTES = Buffer.alloc(0);
@@ -49,6 +53,8 @@ export class Content {
 
   readonly #bodyBytesMax: number;
   #bytesLeft = 0;
+  /** Whether the body is in a buffer that is used again. */
+  #ownsBody = false;
 
   constructor(bodyBytesMax: number) {
     this.#bodyBytesMax = bodyBytesMax;
@@ -99,7 +105,7 @@ export class Content {
     this.headerEnd = end;
     this.bodyBytes = bodyBytes;
     this.#bytesLeft = bodyBytes;
-    this.bodyBuffer = NO_BYTES;
+    this.#forgetBody();
     this.bodyStart = 0;
     this.bodyEnd = 0;
     this.state = bodyBytes === 0 ? EXPECT_METHOD : EXPECT_BODY;
@@ -131,13 +137,12 @@ export class Content {
   #collect(buffer: Buffer, start: number, end: number): void {
     const needed = this.bodyEnd + end - start;
     if (needed > this.bodyBuffer.length) {
-      const room = Math.max(
-        needed,
-        Math.min(this.bodyBytes, Math.max(BODY_ALLOCATION_BYTES, this.bodyEnd * 2)),
-      );
-      const larger = Buffer.allocUnsafeSlow(room);
+      const announced = Math.max(BODY_ALLOCATION_BYTES, this.bodyEnd * BODY_GROWTH);
+      const larger = takeBodyBuffer(Math.max(needed, Math.min(this.bodyBytes, announced)));
       this.bodyBuffer.copy(larger, 0, 0, this.bodyEnd);
+      if (this.#ownsBody) giveBodyBuffer(this.bodyBuffer);
       this.bodyBuffer = larger;
+      this.#ownsBody = true;
     }
     buffer.copy(this.bodyBuffer, this.bodyEnd, start, end);
     this.bodyEnd = needed;
@@ -161,6 +166,17 @@ export class Content {
   release(): void {
     this.routingBuffer = NO_BYTES;
     this.headerBuffer = NO_BYTES;
+    this.#forgetBody();
+  }
+
+  /** Somebody goes on referring to the body: a socket on which it has not been written yet. */
+  keepBody(): void {
+    this.#ownsBody = false;
+  }
+
+  #forgetBody(): void {
+    if (this.#ownsBody) giveBodyBuffer(this.bodyBuffer);
+    this.#ownsBody = false;
     this.bodyBuffer = NO_BYTES;
   }
 

@@ -127,6 +127,8 @@ export class Publishing implements TurnTask {
     publication.exchange.publishedIn++;
     publication.exchange.publishedOut += queues.length;
     if (this.#vhost.tracing) this.#vhost.firehose.published(publication, queues, this.#channel);
+    // The way back to the publisher refers to it.
+    if (queues.length === 0 && content.mandatory) content.keepBody();
     if (transaction === undefined) this.#hand(publication, queues, content.mandatory);
     else transaction.publish(publication, queues, content.mandatory);
   }
