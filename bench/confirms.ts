@@ -7,6 +7,9 @@
 
 import type { Confirms } from "./client.ts";
 
+/** How many windows of messages may be confirmed ahead of one that is not. */
+const OVERTAKING_MAX = 64;
+
 export class ConfirmWindow implements Confirms {
   /** Published and not confirmed. */
   outstanding = 0;
@@ -17,9 +20,12 @@ export class ConfirmWindow implements Confirms {
   readonly #confirmed: Uint8Array;
   readonly #mask: number;
 
-  /** `capacity` is the most messages ever outstanding: the window plus what one write may add. */
+  /**
+   * `capacity` is the most messages ever outstanding: the window plus what one write may add. One of them may stay so while
+   * many behind it are confirmed.
+   */
   constructor(capacity: number) {
-    const size = 2 ** Math.ceil(Math.log2(capacity + 1));
+    const size = 2 ** Math.ceil(Math.log2((capacity + 1) * OVERTAKING_MAX));
     this.#confirmed = new Uint8Array(size);
     this.#mask = size - 1;
   }
