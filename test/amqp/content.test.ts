@@ -442,3 +442,32 @@ describe("header and body", () => {
     }
   });
 });
+
+describe("a body that came in pieces", () => {
+  /** Puts a body of one letter together, in two pieces; returns the buffer that holds it. */
+  function collect(content: Content, letter: string): Buffer {
+    add.publish(content, publish);
+    add.header(content, header(200));
+    add.body(content, Buffer.alloc(150, letter));
+    add.body(content, Buffer.alloc(50, letter));
+    return content.bodyBuffer.subarray(content.bodyStart, content.bodyEnd);
+  }
+
+  test("stays as it is while its content is in use, and afterwards when somebody keeps it", () => {
+    const [one, other] = [new Content(1000), new Content(1000)];
+    const kept = collect(one, "a");
+    expect(collect(other, "b").toString()).toBe("b".repeat(200));
+    expect(kept.toString()).toBe("a".repeat(200));
+    one.keepBody();
+    one.release();
+    collect(one, "c");
+    expect(kept.toString()).toBe("a".repeat(200));
+  });
+
+  test("gives its buffer to the next one when nobody does", () => {
+    const content = new Content(1000);
+    const first = collect(content, "a");
+    content.release();
+    expect(collect(content, "b").buffer).toBe(first.buffer);
+  });
+});

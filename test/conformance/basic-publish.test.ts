@@ -15,7 +15,16 @@ import {
   unique,
 } from "./harness.ts";
 import { drain, get, newFanout, newQueue, send, text, texts } from "./messaging.ts";
-import { bits, headerFrame, methodFrame, RawClient, shortstr, u16 } from "./raw-client.ts";
+import {
+  bits,
+  FRAME_BODY,
+  frame,
+  headerFrame,
+  methodFrame,
+  RawClient,
+  shortstr,
+  u16,
+} from "./raw-client.ts";
 
 /** Publishes one message that must cost the channel; returns why. */
 async function publishRefused(exchange: string, key: string, options: Options.Publish = {}) {
@@ -128,6 +137,27 @@ test("P4 an empty message comes back empty", async () => {
   expect((await raw.readFrame())?.payload).toEqual(headerFrame(1, 0).subarray(7, -1));
   // channel.flow-ok comes next, and no body frame.
   await raw.rpc(1, 20, 20, bits(true));
+});
+
+test("P4 messages in several frames that nobody takes come back each as it was, whatever follows at once", async () => {
+  const raw = await RawClient.connect();
+  await raw.openChannel(1);
+  const fields = [u16(0), shortstr(""), shortstr(unique("nobody")), bits(true)];
+  const frames = ["a", "b", "c"].flatMap((letter) => {
+    const piece = frame(FRAME_BODY, 1, Buffer.alloc(8000, letter));
+    return [methodFrame(1, 60, 40, ...fields), headerFrame(1, 16_000), piece, piece];
+  });
+  // In one write, so that all of them are there before the first goes back.
+  raw.send(Buffer.concat(frames));
+  for (const letter of ["a", "b", "c"]) {
+    await raw.expectMethod(1, 60, 50);
+    let body = Buffer.alloc(0);
+    while (body.length < 16_000) {
+      const next = await raw.readFrame();
+      if (next?.type === FRAME_BODY) body = Buffer.concat([body, next.payload]);
+    }
+    expect(body.equals(Buffer.alloc(16_000, letter))).toBe(true);
+  }
 });
 
 test("P4 without mandatory a message that no queue takes is dropped in silence", async () => {
