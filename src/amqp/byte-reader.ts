@@ -20,13 +20,6 @@ export class ByteReader {
     this.end = end;
   }
 
-  /** Reads another range from now on: for a reader that is used for every message. */
-  reset(buffer: Buffer, start: number, end: number): void {
-    this.buffer = buffer;
-    this.offset = start;
-    this.end = end;
-  }
-
   get remaining(): number {
     return this.end - this.offset;
   }
@@ -34,9 +27,7 @@ export class ByteReader {
   /** Moves past `bytes` bytes and returns where they start. */
   take(bytes: number): number {
     const start = this.offset;
-    if (bytes > this.end - start) {
-      throw new DecodeError(`${bytes} bytes expected, ${this.end - start} left`);
-    }
+    if (bytes > this.end - start) cut(bytes, this.end - start);
     this.offset = start + bytes;
     return start;
   }
@@ -65,23 +56,16 @@ export class ByteReader {
     return decodeUtf8(this.buffer, start, start + bytes);
   }
 
-  /** Moves past a shortstr that could be read. */
-  skipShortstr(): void {
-    const bytes = this.octet();
-    const start = this.take(bytes);
-    for (let index = start; index < this.offset; index++) {
-      if (this.buffer[index]! > 0x7f) {
-        checkUtf8(this.buffer.subarray(start, this.offset));
-        return;
-      }
-    }
-  }
-
   longstr(): Buffer {
     const bytes = this.long();
     const start = this.take(bytes);
     return Buffer.from(this.buffer.subarray(start, start + bytes));
   }
+}
+
+/** Throws: less is left than what is announced. */
+export function cut(expected: number, left: number): never {
+  throw new DecodeError(`${expected} bytes expected, ${left} left`);
 }
 
 /** A shortstr's text. Two names that differ only in broken bytes must not become one, so these are refused. */
@@ -92,7 +76,20 @@ export function decodeUtf8(buffer: Buffer, start: number, end: number): string {
   return buffer.toString("latin1", start, end);
 }
 
-function checkUtf8(bytes: Buffer): void {
+/** Whether a range is this text, which need not be decoded for that. */
+export function isText(buffer: Buffer, start: number, end: number, text: string): boolean {
+  const bytes = end - start;
+  for (let index = 0; index < bytes && index < text.length; index++) {
+    const octet = buffer[start + index]!;
+    const code = text.charCodeAt(index);
+    if (octet > 0x7f && code > 0x7f) return buffer.toString("utf8", start, end) === text;
+    if (octet !== code) return false;
+  }
+  return bytes === text.length;
+}
+
+/** Throws when these bytes are no text. */
+export function checkUtf8(bytes: Buffer): void {
   if (!isUtf8(bytes)) throw new FrameError("Malformed UTF-8 in shortstr");
 }
 

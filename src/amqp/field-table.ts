@@ -22,7 +22,7 @@
  * `s` is a signed 16-bit integer and not a short string, `i` and `u` are unsigned [RabbitMQ's errata to AMQP 0-9-1].
  */
 
-import type { ByteReader } from "./byte-reader.ts";
+import { type ByteReader, checkUtf8, cut } from "./byte-reader.ts";
 import type { ByteWriter } from "./byte-writer.ts";
 import { type AmqpError, DecodeError } from "./errors.ts";
 
@@ -162,39 +162,60 @@ const fixedBytesByOctet = new Int8Array(256).fill(-1);
 for (const [letter, bytes] of Object.entries(fixedBytes))
   fixedBytesByOctet[letter.charCodeAt(0)] = bytes;
 
+/** Of the length before a long string, an array or a table. */
+export const LENGTH_BYTES = 4;
+
 const LONGSTR = "S".charCodeAt(0);
 const BYTE_ARRAY = "x".charCodeAt(0);
 const ARRAY = "A".charCodeAt(0);
 const TABLE = "F".charCodeAt(0);
 
-/** Moves past a value, checks it, and allocates nothing. */
-export function skipValue(reader: ByteReader, depth: number): void {
-  const octet = reader.octet();
+/** Where the value at `at` ends, at the latest at `end`: checks it as `readTable` would, and allocates nothing. */
+export function valueEnd(buffer: Buffer, at: number, end: number, depth: number): number {
+  const octet = at < end ? buffer[at]! : cut(1, 0);
+  const from = at + 1;
   const bytes = fixedBytesByOctet[octet]!;
-  if (bytes >= 0) {
-    reader.take(bytes);
-  } else if (octet === LONGSTR || octet === BYTE_ARRAY) {
-    reader.take(reader.long());
-  } else if (octet === TABLE) {
-    skipTable(reader, deeper(depth));
-  } else if (octet === ARRAY) {
-    const end = announcedEnd(reader);
-    const inner = deeper(depth);
-    while (reader.offset < end) skipValue(reader, inner);
-    expectEnd(reader, end);
-  } else {
-    throw unknownType(octet);
-  }
+  if (bytes >= 0) return from + bytes <= end ? from + bytes : cut(bytes, end - from);
+  if (octet === LONGSTR || octet === BYTE_ARRAY) return rangeEnd(buffer, from, end);
+  if (octet === TABLE) return tableEnd(buffer, from, end, deeper(depth));
+  if (octet !== ARRAY) throw unknownType(octet);
+  const arrayEnd = rangeEnd(buffer, from, end);
+  const inner = deeper(depth);
+  let next = from + LENGTH_BYTES;
+  while (next < arrayEnd) next = valueEnd(buffer, next, arrayEnd, inner);
+  return arrayEnd;
 }
 
-/** Moves past a table with its length prefix, checks it as `readTable` would, and allocates nothing. */
-export function skipTable(reader: ByteReader, depth = 0): void {
-  const end = announcedEnd(reader);
-  while (reader.offset < end) {
-    reader.skipShortstr();
-    skipValue(reader, depth);
+/** Where the table at `at` ends, with its length prefix; as `valueEnd`. */
+export function tableEnd(buffer: Buffer, at: number, end: number, depth = 0): number {
+  const last = rangeEnd(buffer, at, end);
+  let next = at + LENGTH_BYTES;
+  while (next < last) next = valueEnd(buffer, keyEnd(buffer, next, last), last, depth);
+  return last;
+}
+
+/** Where what begins at `at` with its length in four bytes ends. */
+export function rangeEnd(buffer: Buffer, at: number, end: number): number {
+  const from = at + LENGTH_BYTES;
+  if (from > end) cut(LENGTH_BYTES, end - at);
+  const bytes =
+    buffer[at]! * 0x1000000 + ((buffer[at + 1]! << 16) | (buffer[at + 2]! << 8) | buffer[at + 3]!);
+  return bytes <= end - from ? from + bytes : cut(bytes, end - from);
+}
+
+/** Where a key of a table ends, which must be text. */
+export function keyEnd(buffer: Buffer, at: number, end: number): number {
+  const from = at + 1;
+  const bytes = at < end ? buffer[at]! : cut(1, 0);
+  const to = from + bytes;
+  if (to > end) cut(bytes, end - from);
+  for (let index = from; index < to; index++) {
+    if (buffer[index]! > 0x7f) {
+      checkUtf8(buffer.subarray(from, to));
+      break;
+    }
   }
-  expectEnd(reader, end);
+  return to;
 }
 
 /** Writes a table with its length prefix. */

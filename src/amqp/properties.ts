@@ -11,10 +11,18 @@
  * checks all of them, and allocates nothing; `rewriteHeader` makes the changed header of a dead letter and the like.
  */
 
-import { ByteReader } from "./byte-reader.ts";
+import { ByteReader, cut, isText } from "./byte-reader.ts";
 import { ByteWriter } from "./byte-writer.ts";
 import { DecodeError } from "./errors.ts";
-import { type FieldTable, readTable, skipValue, writeTable } from "./field-table.ts";
+import {
+  type FieldTable,
+  keyEnd,
+  LENGTH_BYTES,
+  rangeEnd,
+  readTable,
+  valueEnd,
+  writeTable,
+} from "./field-table.ts";
 
 const NO_BYTES = Buffer.alloc(0);
 
@@ -42,15 +50,9 @@ const Flag = {
 /** Bits that no property has; the lowest would announce further flags, which AMQP 0-9-1 never needs. */
 const UNUSED_FLAGS = 0b11;
 
-/** What follows expiration: a shortstr each, but for the timestamp. */
-const trailing = [
-  Flag.messageId,
-  Flag.timestamp,
-  Flag.type,
-  Flag.userId,
-  Flag.appId,
-  Flag.clusterId,
-] as const;
+/** The properties that follow expiration. */
+const BEHIND_EXPIRATION = Flag.expiration - 1 - UNUSED_FLAGS;
+const TIMESTAMP_BYTES = 8;
 
 /** Where a property's value stands in the header; `start` is -1 when the property is absent. */
 export interface Range {
@@ -76,12 +78,10 @@ export class PropertyScan {
   readonly headers: Range = { start: -1, end: -1 };
   /** Whether the headers have a key CC or BCC. */
   hasSenderSelectedKeys = false;
-  readonly #reader = new ByteReader(NO_BYTES);
 
   /** Lets go of the buffer that was scanned. */
   release(): void {
     this.buffer = NO_BYTES;
-    this.#reader.reset(NO_BYTES, 0, 0);
   }
 
   /** Scans the payload of a content header frame (borrowed). A header that is not well formed is a DecodeError. */
@@ -104,39 +104,53 @@ export class PropertyScan {
 
   #properties(flags: number): void {
     if ((flags & UNUSED_FLAGS) !== 0) throw new DecodeError("unknown property flags");
-    const reader = this.#reader;
-    reader.reset(this.buffer, this.start + FIXED_BYTES + 2, this.end);
-    if ((flags & Flag.contentType) !== 0) skipShortstr(reader);
-    if ((flags & Flag.contentEncoding) !== 0) skipShortstr(reader);
-    if ((flags & Flag.headers) !== 0) this.#headers(reader);
-    if ((flags & Flag.deliveryMode) !== 0) this.deliveryMode = reader.octet();
-    if ((flags & Flag.priority) !== 0) this.priority = reader.octet();
-    if ((flags & Flag.correlationId) !== 0) skipShortstr(reader);
-    if ((flags & Flag.replyTo) !== 0) findShortstr(reader, this.replyTo);
-    if ((flags & Flag.expiration) !== 0) findShortstr(reader, this.expiration);
-    for (const flag of trailing) {
-      if ((flags & flag) === 0) continue;
-      if (flag === Flag.timestamp) reader.take(8);
-      else if (flag === Flag.userId) findShortstr(reader, this.userId);
-      else skipShortstr(reader);
-    }
-    if (reader.remaining > 0) throw new DecodeError("bytes left after the properties");
+    const { buffer, end } = this;
+    let at = this.start + FIXED_BYTES + 2;
+    if ((flags & Flag.contentType) !== 0) at = shortstrEnd(buffer, at, end);
+    if ((flags & Flag.contentEncoding) !== 0) at = shortstrEnd(buffer, at, end);
+    if ((flags & Flag.headers) !== 0) at = this.#headers(at);
+    if ((flags & Flag.deliveryMode) !== 0) this.deliveryMode = at < end ? buffer[at++]! : cut(1, 0);
+    if ((flags & Flag.priority) !== 0) this.priority = at < end ? buffer[at++]! : cut(1, 0);
+    if ((flags & Flag.correlationId) !== 0) at = shortstrEnd(buffer, at, end);
+    if ((flags & Flag.replyTo) !== 0) at = this.#find(this.replyTo, at);
+    if ((flags & Flag.expiration) !== 0) at = this.#find(this.expiration, at);
+    if ((flags & BEHIND_EXPIRATION) !== 0) at = this.#behindExpiration(flags, at);
+    // Whatever has gone beyond the end has only gone on from there.
+    if (at !== end) throw new DecodeError("properties do not end where their header does");
   }
 
-  #headers(reader: ByteReader): void {
-    this.headers.start = reader.offset;
-    const bytes = reader.long();
-    if (bytes > reader.remaining) throw new DecodeError("headers longer than the frame");
-    const end = reader.offset + bytes;
-    while (reader.offset < end) {
-      const key = reader.offset + 1;
-      reader.skipShortstr();
-      const keyBytes = reader.offset - key;
+  #behindExpiration(flags: number, from: number): number {
+    const { buffer, end } = this;
+    let at = from;
+    if ((flags & Flag.messageId) !== 0) at = shortstrEnd(buffer, at, end);
+    if ((flags & Flag.timestamp) !== 0) at += TIMESTAMP_BYTES;
+    if ((flags & Flag.type) !== 0) at = shortstrEnd(buffer, at, end);
+    if ((flags & Flag.userId) !== 0) at = this.#find(this.userId, at);
+    if ((flags & Flag.appId) !== 0) at = shortstrEnd(buffer, at, end);
+    if ((flags & Flag.clusterId) !== 0) at = shortstrEnd(buffer, at, end);
+    return at;
+  }
+
+  #find(range: Range, at: number): number {
+    range.start = at + 1;
+    range.end = shortstrEnd(this.buffer, at, this.end);
+    return range.end;
+  }
+
+  #headers(at: number): number {
+    const { buffer } = this;
+    const end = rangeEnd(buffer, at, this.end);
+    let next = at + LENGTH_BYTES;
+    while (next < end) {
+      const key = next + 1;
+      next = keyEnd(buffer, next, end);
+      const keyBytes = next - key;
       if (keyBytes === 2 || keyBytes === 3) this.#noteKey(key, keyBytes);
-      skipValue(reader, 0);
+      next = valueEnd(buffer, next, end, 0);
     }
-    if (reader.offset !== end) throw new DecodeError("headers overrun their length");
+    this.headers.start = at;
     this.headers.end = end;
+    return end;
   }
 
   /** "CC" and "BCC". */
@@ -162,6 +176,11 @@ export class PropertyScan {
       if ((this.flags & flag) !== 0) skipProperty(reader, flag);
     }
     return wanted === Flag.timestamp ? String(reader.longlong()) : reader.shortstr();
+  }
+
+  /** Whether a shortstr property is there and is this text. */
+  is(range: Range, text: string): boolean {
+    return range.start >= 0 && isText(this.buffer, range.start, range.end, text);
   }
 
   /** The text of a shortstr property, or undefined. */
@@ -191,10 +210,9 @@ function skipShortstr(reader: ByteReader): void {
   reader.take(reader.octet());
 }
 
-function findShortstr(reader: ByteReader, range: Range): void {
-  const bytes = reader.octet();
-  range.start = reader.take(bytes);
-  range.end = range.start + bytes;
+/** Where a shortstr ends: beyond `end` if it is cut short. */
+function shortstrEnd(buffer: Buffer, at: number, end: number): number {
+  return at < end ? at + 1 + buffer[at]! : cut(1, 0);
 }
 
 /** What `rewriteHeader` changes; what is not named stays as it is. */

@@ -18,6 +18,8 @@ import { EXPIRES, PERSISTENT } from "../queue/ready.ts";
 
 /** A message's own time to live may be ten years at most [RabbitMQ]. */
 const TTL_MS_MAX = 315_360_000_000;
+const ZERO = 0x30;
+const NINE = 0x39;
 const DELIVERY_MODE_PERSISTENT = 2;
 
 /** A publication at rest: routing, header and body one after the other, and what was found out about it. */
@@ -58,10 +60,11 @@ export class Publication implements Routable, Envelope {
   /** Reads the property expiration; a PRECONDITION_FAILED when it is no time. */
   loadTtl(): void {
     const { properties } = this;
-    this.ttlMs =
-      properties.expiration.start < 0
-        ? -1
-        : parseExpiration(properties.text(properties.expiration)!);
+    const { start, end } = properties.expiration;
+    if (start >= 0)
+      this.ttlMs =
+        readDigits(properties.buffer, start, end) ??
+        parseExpiration(properties.text(properties.expiration)!);
   }
 
   /** A copy with bytes of its own, to be kept as long as it is needed. */
@@ -191,6 +194,17 @@ function invalidKeys(name: string, value: FieldValue): AmqpError {
     "PRECONDITION_FAILED",
     `invalid message: {unacceptable_type_in_header,"${name}",${typeName(value)}}`,
   );
+}
+
+/** A time to live as everybody writes it, or undefined: then it may be one all the same. */
+function readDigits(buffer: Buffer, start: number, end: number): number | undefined {
+  let ttlMs = 0;
+  for (let at = start; at < end; at++) {
+    const octet = buffer[at]!;
+    if (octet < ZERO || octet > NINE) return undefined;
+    ttlMs = ttlMs * 10 + octet - ZERO;
+  }
+  return start === end || ttlMs > TTL_MS_MAX ? undefined : ttlMs;
 }
 
 /** The property `expiration`, a whole number of milliseconds as text. */

@@ -201,7 +201,7 @@ export class Publishing implements TurnTask {
 
   #readProperties(publication: Publication): void {
     const { properties } = publication;
-    if (properties.replyTo.start >= 0 && properties.text(properties.replyTo) === REPLY_QUEUE) {
+    if (properties.is(properties.replyTo, REPLY_QUEUE)) {
       publication.rewrite({ replyTo: this.#channel.replyQueueName() });
     }
     publication.loadTtl();
@@ -209,9 +209,9 @@ export class Publishing implements TurnTask {
 
   #checkUserId({ properties }: Publication): void {
     if (properties.userId.start < 0) return;
-    const userId = properties.text(properties.userId)!;
     const { user } = this.#channel.connection;
-    if (userId === user.name || user.impersonates) return;
+    if (properties.is(properties.userId, user.name) || user.impersonates) return;
+    const userId = properties.text(properties.userId);
     throw new AmqpError(
       "PRECONDITION_FAILED",
       `user_id property set to '${userId}' but authenticated user was '${user.name}'`,

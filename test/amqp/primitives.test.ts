@@ -1,6 +1,6 @@
 /** The primitive types: the reader keeps within its range, the writer grows at any byte. */
 import { describe, expect, test } from "vitest";
-import { ByteReader } from "../../src/amqp/byte-reader.ts";
+import { ByteReader, isText } from "../../src/amqp/byte-reader.ts";
 import { ByteWriter } from "../../src/amqp/byte-writer.ts";
 import { AmqpError } from "../../src/amqp/errors.ts";
 import { type Random, seeded } from "../seeded.ts";
@@ -107,5 +107,29 @@ describe("the reader", () => {
     const text = new ByteReader(chunk).longstr();
     chunk.fill(0);
     expect(text.toString()).toBe("ab");
+  });
+});
+
+describe("whether bytes are a text", () => {
+  seeded("is told as if they were decoded", 500, (random) => {
+    const text = randomText(random);
+    const bytes = Buffer.from(text);
+    expect(isText(wire(9, bytes, 9), 1, 1 + bytes.length, text)).toBe(true);
+    const other = random.chance(50) ? randomText(random) : text.slice(0, random.below(4));
+    expect(isText(wire(9, bytes, 9), 1, 1 + bytes.length, other)).toBe(other === text);
+  });
+
+  test.each([
+    ["", "a"],
+    ["a", ""],
+    ["abc", "ab"],
+    ["ab", "abc"],
+    ["é", "\u00c3\u00a9"],
+    ["é", "e"],
+    ["e", "é"],
+    ["éa", "éb"],
+  ])("%o is not %o", (one, other) => {
+    const bytes = Buffer.from(one);
+    expect(isText(bytes, 0, bytes.length, other)).toBe(false);
   });
 });
