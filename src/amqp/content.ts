@@ -4,7 +4,7 @@
  * A channel has one `Content` and uses it again for every publish. While everything arrives in one chunk nothing is
  * copied: the ranges point into the chunk. What is still incomplete when the chunk or another channel's turn ends is
  * copied by `detach`, because a chunk is only borrowed. A body in pieces is put together in a buffer that is used again after
- * `release`, unless `keepBody` was called. Order of frames and sizes are checked here.
+ * `release`. Order of frames and sizes are checked here.
  */
 
 import { giveBodyBuffer, takeBodyBuffer } from "./body-buffers.ts";
@@ -167,11 +167,6 @@ export class Content {
     this.routingBuffer = NO_BYTES;
     this.headerBuffer = NO_BYTES;
     this.#forgetBody();
-  }
-
-  /** Somebody goes on referring to the body: a socket on which it has not been written yet. */
-  keepBody(): void {
-    this.#ownsBody = false;
   }
 
   #forgetBody(): void {

@@ -18,7 +18,7 @@ import {
 } from "./frame-parser.ts";
 import { encodeMethod } from "./method-codec.ts";
 import { type MethodArguments, type MethodName, methods } from "./methods.ts";
-import type { StoredMessage } from "./stored-message.ts";
+import type { Keeper, StoredMessage } from "./stored-message.ts";
 
 const SLAB_BYTES = 65_536;
 /** From here on a payload is referred to instead of copied: measured, a 16 KiB body is a third faster by reference. */
@@ -27,19 +27,23 @@ const REFERENCE_BYTES_MIN = 4096;
 const FREE_SLABS_MAX = 256;
 
 const freeSlabs: Buffer[] = [];
+const NO_KEEPERS: Keeper[] = [];
 
-/** Buffers to be written, in order, and the slabs among them, to be handed back by `recycle` once they are written. */
+/** Buffers to be written, in order, to be given to `recycle` once they are written. */
 export interface OutputBatch {
   parts: Buffer[];
   slabs: Buffer[];
+  /** Those whose bytes are referred to. */
+  keepers: Keeper[];
   bytes: number;
 }
 
-/** Slabs that have been written may be used again. */
+/** What a batch consists of has been written, or never will be: it may be used again. */
 export function recycle(batch: OutputBatch): void {
   for (const slab of batch.slabs) {
     if (freeSlabs.length < FREE_SLABS_MAX) freeSlabs.push(slab);
   }
+  for (const keeper of batch.keepers) keeper.giveBack();
 }
 
 /** The bytes of a delivery that do not change: frame header, ids and consumer tag. Size and tag are set each time. */
@@ -70,6 +74,7 @@ export class Output {
   #end = 0;
   #parts: Buffer[] = [];
   #slabs: Buffer[] = [];
+  #keepers: Keeper[] = [];
 
   constructor(frameMax: number) {
     this.frameMax = frameMax;
@@ -78,9 +83,11 @@ export class Output {
   /** All that was said since the last call. */
   take(): OutputBatch {
     this.#cut();
-    const batch = { parts: this.#parts, slabs: this.#slabs, bytes: this.bytes };
+    const keepers = this.#keepers.length > 0 ? this.#keepers : NO_KEEPERS;
+    const batch = { parts: this.#parts, slabs: this.#slabs, keepers, bytes: this.bytes };
     this.#parts = [];
     this.#slabs = [];
+    if (keepers !== NO_KEEPERS) this.#keepers = [];
     this.#slab = undefined;
     this.bytes = 0;
     return batch;
@@ -201,6 +208,7 @@ export class Output {
   content(channel: number, message: StoredMessage): void {
     const { buffer, contentStart, headerBytes, bodyBytes, shownHeader } = message;
     if (shownHeader !== undefined) {
+      this.#borrow(message.keeper);
       this.frame(FRAME_HEADER, channel, shownHeader, 0, shownHeader.length);
       this.#body(channel, message);
       return;
@@ -208,6 +216,7 @@ export class Output {
     const headerFrameBytes = headerBytes + FRAME_OVERHEAD_BYTES;
     const bytes = headerFrameBytes + (bodyBytes === 0 ? 0 : bodyBytes + FRAME_OVERHEAD_BYTES);
     if (bytes >= REFERENCE_BYTES_MIN || bodyBytes + FRAME_OVERHEAD_BYTES > this.frameMax) {
+      this.#borrow(message.keeper);
       this.frame(FRAME_HEADER, channel, buffer, message.headerStart, message.headerEnd);
       this.#body(channel, message);
       return;
@@ -223,6 +232,13 @@ export class Output {
     }
     this.#end = at + bytes;
     this.bytes += bytes;
+  }
+
+  /** The bytes of a message stay as they are until they are written. */
+  #borrow(keeper: Keeper | undefined): void {
+    if (keeper === undefined || keeper === this.#keepers.at(-1)) return;
+    keeper.borrow();
+    this.#keepers.push(keeper);
   }
 
   #body(channel: number, message: StoredMessage): void {

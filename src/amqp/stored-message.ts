@@ -76,10 +76,17 @@ export function messageBytes(source: MessageSource, envelope: Envelope): number 
   );
 }
 
-/** Where to write: `view` is over the same bytes as `buffer`. */
+/** Who goes on referring to its bytes when the turn is over borrows them, or they are written over. */
+export interface Keeper {
+  borrow(): void;
+  giveBack(): void;
+}
+
+/** Where messages are: `view` is over the same bytes as `buffer`, which nobody else uses when there is no keeper. */
 export interface Room {
   readonly buffer: Buffer;
   readonly view: DataView;
+  readonly keeper?: Keeper | undefined;
 }
 
 /** Writes a message at `offset`, where there is room for it. */
@@ -147,6 +154,7 @@ function writeFrame(room: Room, at: number, type: number, payloadBytes: number):
 /** The parts of a kept message. A scratch object: `open` it, use it, and never keep it past the call. */
 export class StoredMessage {
   buffer: Buffer = Buffer.alloc(0);
+  keeper: Keeper | undefined = undefined;
   arrivalMs = 0;
   /** -1 when the message itself has none. */
   ttlMs = -1;
@@ -166,6 +174,7 @@ export class StoredMessage {
   open(room: Room, offset: number): void {
     const { view } = room;
     this.buffer = room.buffer;
+    this.keeper = room.keeper;
     this.bodyBytes = view.getUint32(offset, true);
     this.headerBytes = view.getUint32(offset + HEADER_BYTES_AT, true);
     const routing = view.getUint16(offset + ROUTING_BYTES_AT, true);

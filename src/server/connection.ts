@@ -39,6 +39,7 @@ import {
 } from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { connectionName, type Peer, providedName } from "./peer.ts";
+import { readChunks } from "./reads.ts";
 import { settle } from "./settling.ts";
 import { Writer } from "./writer.ts";
 
@@ -96,7 +97,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     this.#timer = host.clock.setTimer(host.settings.handshakeTimeoutMs, () =>
       this.#handshakeTimedOut(),
     );
-    stream.on("data", (chunk: Buffer) => this.#onData(chunk));
+    readChunks(stream, (chunk) => this.#onData(chunk));
     stream.on("error", (error: Error) =>
       host.log.debug({ connection: this.name, error: error.message }, "connection error"),
     );

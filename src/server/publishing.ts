@@ -127,8 +127,6 @@ export class Publishing implements TurnTask {
     publication.exchange.publishedIn++;
     publication.exchange.publishedOut += queues.length;
     if (this.#vhost.tracing) this.#vhost.firehose.published(publication, queues, this.#channel);
-    // The way back to the publisher refers to it.
-    if (queues.length === 0 && content.mandatory) content.keepBody();
     if (transaction === undefined) this.#hand(publication, queues, content.mandatory);
     else transaction.publish(publication, queues, content.mandatory);
   }
@@ -247,16 +245,13 @@ export class Publishing implements TurnTask {
       exchange: publication.exchange.name,
       routingKey: publication.routingKey,
     });
-    output.frame(FRAME_HEADER, number, source.headerBuffer, source.headerStart, source.headerEnd);
+    // What was sent is only borrowed, and is gone before it is written.
+    const header = Buffer.from(source.headerBuffer.subarray(source.headerStart, source.headerEnd));
+    const body = Buffer.from(source.bodyBuffer.subarray(source.bodyStart, source.bodyEnd));
+    output.frame(FRAME_HEADER, number, header, 0, header.length);
     const pieceBytes = output.frameMax - FRAME_OVERHEAD_BYTES;
-    for (let from = source.bodyStart; from < source.bodyEnd; from += pieceBytes) {
-      output.frame(
-        FRAME_BODY,
-        number,
-        source.bodyBuffer,
-        from,
-        Math.min(source.bodyEnd, from + pieceBytes),
-      );
+    for (let from = 0; from < body.length; from += pieceBytes) {
+      output.frame(FRAME_BODY, number, body, from, Math.min(body.length, from + pieceBytes));
     }
     this.#channel.connection.writer.grew();
   }

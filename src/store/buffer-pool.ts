@@ -1,49 +1,131 @@
 /**
- * Buffers of one size that are used again: a flow of messages needs a new one all the time, and fresh memory costs more than
- * the messages that go into it. Those that wait to be used again count as used memory, because that is what they are.
+ * Buffers that are used again: a flow of messages needs a new one all the time, and fresh memory costs more than the
+ * messages that go into it. Those that wait to be used again count as used memory, because that is what they are.
  *
- * Within a turn bytes stay where they are, whoever lets go of them: what is given back can be taken after `endTurn`.
+ * Within a turn bytes stay where they are, whoever lets go of them: what is given back can be taken after `endTurn`. Sockets
+ * may refer to bytes for longer than that, and borrow them: then it can be taken when the last of them has written.
  */
 
 import type { MemoryBudget } from "./memory-budget.ts";
+import type { Keeper } from "./message-store.ts";
 
-const KEPT_MAX = 2;
+/** Spare buffers are kept up to so many bytes together, and two in any case. */
+const KEPT_BYTES_MAX = 1 << 24;
+const KEPT_MIN = 2;
+/** A buffer of an unusual size is kept when it is no larger: the next one may be of another size. */
+const UNUSUAL_BYTES_MAX = 1 << 22;
+
+/** A buffer of a pool's, of which nobody knows what is in it. */
+export class PooledBuffer implements Keeper {
+  readonly bytes: Buffer;
+  readonly view: DataView;
+  readonly #pool: BufferPool;
+  #borrowers = 0;
+  #isFree = false;
+
+  constructor(bytes: number, pool: BufferPool) {
+    this.bytes = Buffer.allocUnsafeSlow(bytes);
+    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, bytes);
+    this.#pool = pool;
+  }
+
+  get isBorrowed(): boolean {
+    return this.#borrowers > 0;
+  }
+
+  borrow(): void {
+    this.#borrowers++;
+  }
+
+  giveBack(): void {
+    this.#borrowers--;
+    if (this.#borrowers === 0 && this.#isFree) this.#pool.returned(this);
+  }
+
+  /** Nobody keeps anything in it after this turn. */
+  free(): void {
+    this.#isFree = true;
+    this.#pool.freed(this);
+  }
+
+  reuse(): void {
+    this.#isFree = false;
+  }
+}
 
 export class BufferPool {
   readonly bufferBytes: number;
   readonly #budget: MemoryBudget;
-  readonly #spare: Buffer[] = [];
-  #resting: Buffer[] = [];
+  readonly #keptMax: number;
+  readonly #spare: PooledBuffer[] = [];
+  #resting: PooledBuffer[] = [];
   #wasTaken = false;
 
   constructor(bufferBytes: number, budget: MemoryBudget) {
     this.bufferBytes = bufferBytes;
     this.#budget = budget;
+    this.#keptMax = Math.max(KEPT_MIN, Math.floor(KEPT_BYTES_MAX / bufferBytes));
   }
 
-  /** A buffer of at least so many bytes, with anything in it. Room for it is made when there is none. */
-  take(bytes: number): Buffer {
-    const isOurs = bytes <= this.bufferBytes && bytes * 2 >= this.bufferBytes;
-    const spare = isOurs ? this.#spare.pop() : undefined;
-    const buffer = spare ?? this.#fresh(isOurs ? this.bufferBytes : bytes);
-    if (spare !== undefined) this.#budget.reuse(spare.length);
-    if (isOurs) this.#wasTaken = true;
-    return buffer;
+  /** A buffer of at least so many bytes, and at most twice as many. Room for it is made when there is none. */
+  take(bytes: number): PooledBuffer {
+    const isUsual = fits(this.bufferBytes, bytes);
+    if (isUsual) this.#wasTaken = true;
+    const wanted = isUsual ? this.bufferBytes : bytes;
+    const index = this.#spare.findLastIndex(({ bytes: { length } }) =>
+      isUsual ? length === wanted : fits(length, wanted),
+    );
+    if (index < 0) return this.#fresh(wanted);
+    const spare = this.#spare[index]!;
+    this.#spare.splice(index, 1);
+    this.#budget.reuse(spare.bytes.length);
+    spare.reuse();
+    return spare;
   }
 
-  #fresh(bytes: number): Buffer {
+  #fresh(bytes: number): PooledBuffer {
     this.#budget.makeRoom(bytes);
     this.#budget.take(bytes);
-    return Buffer.allocUnsafeSlow(bytes);
+    return new PooledBuffer(bytes, this);
   }
 
-  /** A buffer that nobody will look at after this turn. */
-  give(buffer: Buffer): void {
-    const isKept =
-      buffer.length === this.bufferBytes && this.#spare.length + this.#resting.length < KEPT_MAX;
-    if (isKept) this.#resting.push(buffer);
-    if (isKept) this.#budget.keep(buffer.length);
-    else this.#budget.take(-buffer.length);
+  /** What sockets still borrow is theirs: nobody can make them write. */
+  freed(buffer: PooledBuffer): void {
+    if (buffer.isBorrowed) this.#budget.take(-buffer.bytes.length);
+    else this.#keep(buffer);
+  }
+
+  /** The last socket has written what it had of a buffer that is free. */
+  returned(buffer: PooledBuffer): void {
+    this.#budget.take(buffer.bytes.length);
+    this.#keep(buffer);
+  }
+
+  /** Keeps it in the place of the one that has waited longest, when there are enough. */
+  #keep(buffer: PooledBuffer): void {
+    const { length } = buffer.bytes;
+    const isWelcome = length <= UNUSUAL_BYTES_MAX || length === this.bufferBytes;
+    const keptMax = this.#budget.isShort ? KEPT_MIN : this.#keptMax;
+    const isFull = this.#spare.length + this.#resting.length >= keptMax;
+    const replaced = isWelcome && isFull ? this.#spare.shift() : undefined;
+    if (replaced !== undefined) this.#drop(replaced);
+    if (!isWelcome || (isFull && replaced === undefined)) {
+      this.#budget.take(-length);
+      return;
+    }
+    this.#resting.push(buffer);
+    this.#budget.keep(length);
+  }
+
+  /** Memory is short: as few as possible are kept. */
+  trim(): void {
+    for (const buffer of this.#spare.splice(0, Math.max(0, this.#spare.length - KEPT_MIN)))
+      this.#drop(buffer);
+  }
+
+  #drop({ bytes }: PooledBuffer): void {
+    this.#budget.reuse(bytes.length);
+    this.#budget.take(-bytes.length);
   }
 
   /** Nobody looks any more at what was given back. Whoever needs the next buffer finds one that goes now, when memory is short. */
@@ -54,4 +136,9 @@ export class BufferPool {
     this.#spare.push(...this.#resting);
     this.#resting = [];
   }
+}
+
+/** Whether a buffer is large enough, and not much too large. */
+function fits(bufferBytes: number, bytes: number): boolean {
+  return bytes <= bufferBytes && bytes * 2 >= bufferBytes;
 }

@@ -19,7 +19,7 @@ export class JournalSegments {
   readonly #lost = new Set<number>();
   readonly #onDamage: (damage: DamagedRange) => void;
   #recent: JournalSegment | undefined;
-  #place: { buffer: Buffer; view: DataView; offset: number } | undefined;
+  #place: { -readonly [Key in keyof Place]: Place[Key] } | undefined;
   /** In its segment: of the message that `find` was asked for last. */
   ordinal = 0;
 
@@ -88,10 +88,13 @@ export class JournalSegments {
     const { ordinal } = this;
     this.use(segment);
     if (this.isLost(position)) throw new Error(`message ${ordinal} of ${segment.name} is damaged`);
-    this.#place ??= { buffer: segment.buffer, view: segment.view, offset: 0 };
-    this.#place.buffer = segment.buffer;
-    this.#place.view = segment.view;
-    this.#place.offset = messageStart(segment.view, segment.recordStart(ordinal));
+    const { keeper } = segment;
+    const { bytes: buffer, view } = keeper;
+    this.#place ??= { buffer, view, keeper, offset: 0 };
+    this.#place.buffer = buffer;
+    this.#place.view = view;
+    this.#place.keeper = keeper;
+    this.#place.offset = messageStart(view, segment.recordStart(ordinal));
     return this.#place;
   }
 

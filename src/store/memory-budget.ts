@@ -68,11 +68,18 @@ export class MemoryBudget {
 
   /** Makes room for what is going to be taken, as far as there is something to evict; what was used last stays. */
   makeRoom(bytes: number): void {
+    if (this.usedBytes + bytes <= this.limitBytes) return;
+    for (const pool of this.#pools.values()) pool.trim();
     if (this.#hasRoom(bytes)) return;
     for (const evictable of this.#evictables) {
       if (this.#hasRoom(bytes)) return;
       if (evictable !== this.#last && evictable.evict()) this.#evictables.delete(evictable);
     }
+  }
+
+  /** Whether nothing more can be taken without letting go of something. */
+  get isShort(): boolean {
+    return this.usedBytes > this.limitBytes;
   }
 
   #hasRoom(bytes: number): boolean {

@@ -132,7 +132,7 @@ export class MemoryStore implements MessageStore {
   #listeners: FlushListener[] = [];
   #scheduled = false;
   #closed = false;
-  readonly #place: { buffer: Buffer; view: DataView; offset: number };
+  readonly #place: { -readonly [Key in keyof Place]: Place[Key] };
 
   constructor(options: MemoryStoreOptions) {
     this.#home = { ...options, pool: options.budget.pool(SEGMENT_BYTES) };
@@ -144,7 +144,8 @@ export class MemoryStore implements MessageStore {
     this.#tail = this.#addSegment(SEGMENT_BYTES);
     this.#tail.isTail = true;
     this.#recent = this.#tail;
-    this.#place = { buffer: this.#tail.buffer, view: this.#tail.view, offset: 0 };
+    const { buffer, view, keeper } = this.#tail;
+    this.#place = { buffer, view, keeper, offset: 0 };
   }
 
   append(bytes: number, holders: readonly Holder[]): number {
@@ -165,7 +166,7 @@ export class MemoryStore implements MessageStore {
       return segment;
     }
     const tail = this.#tail;
-    if (tail.heldCount === 0 && tail.count > 0 && !tail.shared) tail.restart();
+    if (tail.heldCount === 0 && tail.count > 0 && !tail.keeper.isBorrowed) tail.restart();
     if (tail.usedBytes + bytes <= SEGMENT_BYTES && tail.count < ORDINALS_MAX) return tail;
     this.#newTail();
     // What moved has gone to the tail.
@@ -230,8 +231,10 @@ export class MemoryStore implements MessageStore {
     const ordinal = this.#ordinal;
     this.#use(segment);
     const place = this.#place;
-    place.buffer = segment.buffer;
-    place.view = segment.view;
+    const { keeper } = segment;
+    place.buffer = keeper.bytes;
+    place.view = keeper.view;
+    place.keeper = keeper;
     place.offset = segment.recordStart(ordinal);
     return place;
   }

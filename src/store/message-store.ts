@@ -6,10 +6,17 @@
  * what its bytes mean.
  */
 
+/** Who goes on referring to its bytes when the turn is over borrows them, or they are written over. */
+export interface Keeper {
+  borrow(): void;
+  giveBack(): void;
+}
+
 /** Where a message is now: `view` is over the same bytes as `buffer`. A scratch object of the store's. */
 export interface Place {
   readonly buffer: Buffer;
   readonly view: DataView;
+  readonly keeper: Keeper;
   readonly offset: number;
 }
 
@@ -34,7 +41,7 @@ export interface MessageStore {
    */
   append(bytes: number, holders: readonly Holder[], persistent: boolean, label: number): number;
 
-  /** Where a held message is. The answer is good until the next call; the bytes themselves stay as they are for the turn. */
+  /** Where a held message is. The answer is good until the next call; the bytes stay as they are for the turn, or while they are borrowed. */
   locate(position: number): Place;
 
   /**

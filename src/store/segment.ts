@@ -7,7 +7,7 @@
  */
 
 import { broken } from "../assert.ts";
-import type { BufferPool } from "./buffer-pool.ts";
+import type { BufferPool, PooledBuffer } from "./buffer-pool.ts";
 import type { Evictable, MemoryBudget } from "./memory-budget.ts";
 import { NumberTable } from "./number-table.ts";
 
@@ -20,8 +20,6 @@ const SIZES_MAX = 2 ** 16 - 1;
 export const MANY_HOLDERS = 2 ** 16 - 1;
 /** Ordinals are below 2^20, and what queues are done with is kept for 32 of them together. */
 const DONE_GROUPS_MAX = 2 ** 15;
-/** Sockets may refer to messages from this size on until they are written, so their bytes are not written over. */
-const SHARED_BYTES_MIN = 4096;
 
 /** What is known of the messages of a segment, by ordinal. */
 export interface MessageTable {
@@ -47,8 +45,7 @@ export abstract class Segment implements Evictable {
   /** The position of ordinal 0. */
   readonly start: number;
   readonly #memory: SegmentMemory;
-  #buffer: Buffer | undefined;
-  #view: DataView | undefined;
+  #buffer: PooledBuffer | undefined;
   /** Bytes in use, of the buffer or of the file. */
   usedBytes = 0;
   /** Messages in it. */
@@ -56,8 +53,6 @@ export abstract class Segment implements Evictable {
   /** Messages that somebody holds, and about the bytes of their records. */
   heldCount = 0;
   heldBytes = 0;
-  /** Whether a socket may refer to its bytes after nobody holds them any more. */
-  shared = false;
   #offsets: Uint32Array = new Uint32Array(FIRST_MESSAGES);
   #holders: Uint16Array = new Uint16Array(FIRST_MESSAGES);
   #sizes: Uint16Array = new Uint16Array(FIRST_MESSAGES);
@@ -79,22 +74,24 @@ export abstract class Segment implements Evictable {
     return this.#buffer !== undefined;
   }
 
-  get buffer(): Buffer {
+  /** Whose bytes it has. */
+  get keeper(): PooledBuffer {
     if (this.#buffer === undefined) broken(`segment ${this.number} is not in memory`);
     return this.#buffer;
   }
 
+  get buffer(): Buffer {
+    return this.keeper.bytes;
+  }
+
   get view(): DataView {
-    if (this.#view === undefined) broken(`segment ${this.number} is not in memory`);
-    return this.#view;
+    return this.keeper.view;
   }
 
   /** Its bytes are to be in memory from now on: makes room for so many, and returns the buffer for them. */
   takeBuffer(bytes: number): Buffer {
-    const buffer = this.#memory.pool.take(bytes);
-    this.#buffer = buffer;
-    this.#view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
-    return buffer;
+    this.#buffer = this.#memory.pool.take(bytes);
+    return this.#buffer.bytes;
   }
 
   /** What `fill` returns, which reads the bytes into the buffer just taken: without them there is nothing in memory. */
@@ -109,13 +106,9 @@ export abstract class Segment implements Evictable {
 
   /** Lets go of the bytes in memory. */
   dropBuffer(): void {
-    const { budget, pool } = this.#memory;
-    budget.forget(this);
-    if (this.#buffer === undefined) return;
-    if (this.shared) budget.take(-this.#buffer.length);
-    else pool.give(this.#buffer);
+    this.#memory.budget.forget(this);
+    this.#buffer?.free();
     this.#buffer = undefined;
-    this.#view = undefined;
   }
 
   abstract evict(): boolean;
@@ -152,7 +145,6 @@ export abstract class Segment implements Evictable {
     this.#sizes[ordinal] = size;
     if (size === SIZES_MAX) this.#large.set(ordinal, bytes);
     this.#setHolders(ordinal, holders);
-    if (bytes >= SHARED_BYTES_MIN) this.shared = true;
     if (holders > 0) {
       this.heldCount++;
       this.heldBytes += this.messageBytes(ordinal);
@@ -171,7 +163,6 @@ export abstract class Segment implements Evictable {
     this.heldCount = 0;
     this.heldBytes = 0;
     for (let ordinal = 0; ordinal < count; ordinal++) {
-      if (sizes[ordinal]! * SIZE_UNIT >= SHARED_BYTES_MIN) this.shared = true;
       if (sizes[ordinal] === SIZES_MAX)
         this.#large.set(ordinal, (offsets[ordinal + 1] ?? this.usedBytes) - offsets[ordinal]!);
       if (holders[ordinal] === 0) continue;

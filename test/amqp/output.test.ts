@@ -213,6 +213,49 @@ seeded("whatever is said in whatever order comes out as it was said", 20, (rando
   }
 });
 
+describe("bytes that are referred to", () => {
+  class CountingKeeper {
+    borrowers = 0;
+    borrow(): void {
+      this.borrowers++;
+    }
+    giveBack(): void {
+      this.borrowers--;
+    }
+  }
+
+  function kept(bodyBytes: number, keeper: CountingKeeper): StoredMessage {
+    const message = storedMessage({ body: Buffer.alloc(bodyBytes, 1) });
+    message.keeper = keeper;
+    return message;
+  }
+
+  test("are borrowed until their batch has been written, from each keeper by each batch", () => {
+    const output = new Output(FRAME_MAX);
+    const [one, other] = [new CountingKeeper(), new CountingKeeper()];
+    const borrowers = (): number[] => [one.borrowers, other.borrowers];
+    output.content(1, kept(4096, one));
+    output.content(1, kept(200_000, other));
+    expect(borrowers().every((count) => count > 0)).toBe(true);
+    const first = output.take();
+    const nothing = output.take();
+    output.content(1, kept(5000, one));
+    const second = output.take();
+    recycle(nothing);
+    recycle(first);
+    expect(borrowers()).toEqual([1, 0]);
+    recycle(second);
+    expect(borrowers()).toEqual([0, 0]);
+  });
+
+  test("are not those of small messages, which are copied", () => {
+    const output = new Output(FRAME_MAX);
+    const keeper = new CountingKeeper();
+    output.content(1, kept(1000, keeper));
+    expect([keeper.borrowers, output.take().keepers]).toEqual([0, []]);
+  });
+});
+
 describe("slabs of 64 KiB", () => {
   const template = deliverTemplate(1, "consumer");
 
@@ -270,7 +313,7 @@ describe("slabs of 64 KiB", () => {
 
   test("are one to a batch of little, and none to a batch of nothing", () => {
     const output = new Output(FRAME_MAX);
-    expect(output.take()).toEqual({ parts: [], slabs: [], bytes: 0 });
+    expect(output.take()).toEqual({ parts: [], slabs: [], keepers: [], bytes: 0 });
     for (let tag = 1; tag < 100; tag++) output.ack(1, tag, false);
     const { parts, slabs } = output.take();
     expect([parts.length, slabs.length]).toEqual([1, 1]);

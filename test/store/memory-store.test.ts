@@ -256,16 +256,57 @@ describe("memory", () => {
     }
   });
 
-  test("that a socket may still refer to is not written over within its segment", () => {
+  /** A message that is released after `borrow`, and a look at what stands in its place afterwards. */
+  function released(store: TestStore, bytes: number, borrow: boolean): () => Buffer {
+    const position = append(store, bytes, 1);
+    const { buffer, offset, keeper } = store.locate(position);
+    if (borrow) keeper.borrow();
+    store.release(position);
+    return () => buffer.subarray(offset, offset + bytes);
+  }
+
+  /** A flow of messages that takes many segments. */
+  function flow(store: TestStore): void {
+    for (let message = 0; message < 9000; message++) {
+      store.release(append(store, 1000, message));
+      if (message % 100 === 0) store.endTurn();
+    }
+  }
+
+  test("that a socket borrows is not written over, in its segment or in another one", () => {
+    for (const bytes of [5000, MIB]) {
+      const store = newStore();
+      const borrowed = released(store, bytes, true);
+      const other = append(store, 10, 2);
+      flow(store);
+      expect(borrowed().equals(octets(bytes, 1))).toBe(true);
+      expectIntact(store, other, 10, 2);
+      expect(store.allocatedBytes).toBeLessThanOrEqual(4 * MIB);
+    }
+  });
+
+  test("is written over when nobody borrows it", () => {
     const store = newStore();
-    const shared = append(store, 5000, 1);
-    const { buffer, offset } = store.locate(shared);
-    const referred = buffer.subarray(offset, offset + 5000);
-    const before = Buffer.from(referred);
-    store.release(shared);
-    for (let message = 0; message < 2000; message++) store.release(append(store, 1000, message));
-    expect(referred.equals(before)).toBe(true);
-    expect(store.allocatedBytes).toBeLessThanOrEqual(2 * MIB);
+    const free = released(store, 5000, false);
+    flow(store);
+    expect(free().equals(octets(5000, 1))).toBe(false);
+  });
+
+  test("can be used again as soon as it is given back", () => {
+    const store = newStore();
+    const position = append(store, MIB, 1);
+    const { buffer, keeper } = store.locate(position);
+    keeper.borrow();
+    keeper.borrow();
+    store.release(position);
+    store.endTurn();
+    keeper.giveBack();
+    expect(store.locate(append(store, MIB, 2)).buffer).not.toBe(buffer);
+    keeper.giveBack();
+    // Others may look at it in this turn.
+    expect(store.locate(append(store, MIB, 3)).buffer).not.toBe(buffer);
+    store.endTurn();
+    expect(store.locate(append(store, MIB, 4)).buffer).toBe(buffer);
   });
 });
 
