@@ -8,6 +8,7 @@
 
 import type { Disk } from "./disk.ts";
 import type { JournalSegment } from "./journal-segment.ts";
+import { contentEnd } from "./room-ahead.ts";
 import { type BlockHeader, nextBlock, readBlock } from "./segment-format.ts";
 import { encodeIndex, IndexBuilder, type SegmentIndex } from "./segment-index.ts";
 
@@ -153,14 +154,16 @@ export class BlockReader {
         offset += header.bytes;
         continue;
       }
-      const next = this.#nextBlock(segment, buffer, offset + 1);
-      if (next === buffer.length && this.#nothingMissingAfter(segment)) {
-        // What follows is an index that was not written to its end.
+      // Room is made only where no index is yet.
+      const end = segment.indexBytes > 0 ? buffer.length : contentEnd(buffer, offset);
+      const next = Math.min(end, this.#nextBlock(segment, buffer, offset + 1));
+      if (next === end && (end === offset || this.#nothingMissingAfter(segment))) {
+        // What follows is room for what should come, or an index that was not written to its end.
         segment.usedBytes = offset;
         return;
       }
       if (!this.#wasSynced(buffer, next, segment)) {
-        this.#cutFrom(segment, offset, buffer.length);
+        this.#cutFrom(segment, offset, end);
         return;
       }
       this.#report(segment, offset, next - offset, "damaged");
@@ -247,8 +250,11 @@ export class BlockReader {
     this.#pending = [];
   }
 
-  #removeAfterCut({ file, name }: JournalSegment): void {
-    this.damage.push({ segment: name, offset: 0, bytes: file.size, kind: "torn end" });
+  #removeAfterCut(segment: JournalSegment): void {
+    const { name } = segment;
+    // Now it is open: to open it when its name is gone would make it again.
+    const bytes = contentEnd(this.#blocksOf(segment).bytes);
+    this.damage.push({ segment: name, offset: 0, bytes, kind: "torn end" });
     if (!this.#mends) return;
     this.#disk.remove(name);
     this.#disk.syncFolder();

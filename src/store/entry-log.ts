@@ -10,7 +10,7 @@
  *   - it follows a valid one, or begins the file,
  *   - or it, or a valid one behind it, has the field `afterSync`, which says that all before it was on the disk when it was
  *     written. Then what is missing is damage: a copy of the file is kept aside, and what is whole counts.
- * What follows the last valid one is what a crash leaves of a write, and is cut off.
+ * Zeros at the end are room for what comes. What else follows the last valid one is what a crash leaves of a write, and is cut off.
  *
  * An entry is handed to the operating system before what it says is done, so that a disk that takes nothing refuses the
  * change and nothing else; it is synced at the end of the turn, before any socket says that it holds. What happens whether
@@ -22,6 +22,7 @@ import { crc32 } from "node:zlib";
 import type { Turn, TurnTask } from "../turn.ts";
 import { copyName, keepCopy } from "./damaged-copy.ts";
 import type { Disk, DiskFile } from "./disk.ts";
+import { contentEnd, makeRoomAhead } from "./room-ahead.ts";
 
 const HEADER_BYTES = 8;
 /** Entries that a log may have for each that is needed, and these besides. */
@@ -83,7 +84,9 @@ function entryAt<Entry>(buffer: Buffer, start: number): Found<Entry> | undefined
   return { entry: JSON.parse(text.toString()) as Written<Entry>, start, end };
 }
 
-function contentOf<Entry>(buffer: Buffer): LogContent<Entry> {
+function contentOf<Entry>(file: Buffer): LogContent<Entry> {
+  // Text does not end in zeros.
+  const buffer = file.subarray(0, contentEnd(file));
   const found: Found<Entry>[] = [];
   for (let at = 0; at < buffer.length; ) {
     const next = entryAt<Entry>(buffer, at);
@@ -112,6 +115,8 @@ export class EntryLog<Entry extends object> implements TurnTask {
   readonly #snapshot: () => readonly Entry[];
   #file: DiskFile;
   #bytes = 0;
+  /** Of the file, with the room ahead. */
+  #fileBytes = 0;
   #entries = 0;
   /** What has happened and could not be handed over yet. */
   #deferred: Entry[] = [];
@@ -156,7 +161,11 @@ export class EntryLog<Entry extends object> implements TurnTask {
     this.cutBytes = tornBytes;
     this.damagedBytes = damagedBytes;
     if (damagedBytes > 0) keepCopy(this.#disk, this.#name, () => whole);
-    if (tornBytes > 0) this.#file.truncate(bytes);
+    this.#fileBytes = whole.length;
+    if (tornBytes > 0) {
+      this.#file.truncate(bytes);
+      this.#fileBytes = bytes;
+    }
     // Whether the process before this one has synced them is not known, and what clients see should not go again.
     this.#file.syncNow();
     this.#bytes = bytes;
@@ -207,10 +216,13 @@ export class EntryLog<Entry extends object> implements TurnTask {
     const [first, ...others] = entries;
     const bytes = encode(this.#unsynced ? entries : [{ ...first, afterSync: true }, ...others]);
     try {
+      const end = this.#bytes + bytes.length;
+      this.#fileBytes = makeRoomAhead(this.#file, this.#fileBytes, end);
       this.#file.write(bytes, 0, bytes.length, this.#bytes);
     } catch (error) {
       // What it has left is not to be read; should it not go, the next entry is written over it.
       tryToCut(this.#file, this.#bytes);
+      this.#fileBytes = this.#bytes;
       throw error;
     }
     this.#bytes += bytes.length;
@@ -259,6 +271,7 @@ export class EntryLog<Entry extends object> implements TurnTask {
     this.#file.close();
     this.#file = file;
     this.#bytes = bytes.length;
+    this.#fileBytes = bytes.length;
     this.#entries = entries.length;
     return true;
   }
@@ -283,10 +296,11 @@ export class EntryLog<Entry extends object> implements TurnTask {
     }
   }
 
-  /** Writes what waits, if it can be written, and closes the file. */
+  /** Writes what waits, if it can be written, and closes the file, without room in it. */
   close(): void {
     this.retry();
     this.flush();
+    tryToCut(this.#file, this.#bytes);
     this.#file.close();
   }
 }

@@ -9,6 +9,7 @@ import { assert } from "../assert.ts";
 import { keepCopy } from "./damaged-copy.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
+import { makeRoomAhead } from "./room-ahead.ts";
 import { Segment, type SegmentMemory } from "./segment.ts";
 import {
   nextBlock,
@@ -56,6 +57,8 @@ export class JournalSegment extends Segment {
   /** Its file must not go before this block is safe: what makes it superfluous counts only with that. */
   goesAfter = 0;
   isTail = false;
+  /** Up to where the file has room, as far as this process has made it. */
+  #roomEnd = 0;
   /** Whether its file is there, with a name that a crash does not take away. */
   #isNamed: boolean;
   #isRemoved = false;
@@ -85,12 +88,28 @@ export class JournalSegment extends Segment {
     return this.#file;
   }
 
-  /** The file, with a name that is safe; throws the system's error when it cannot be made, and can be asked again then. */
-  namedFile(): DiskFile {
+  /**
+   * Hands bytes to the operating system; nothing follows those that end the file. The file has a name that is safe then.
+   * Throws the system's error, also when the file cannot be made, and can be asked again.
+   */
+  write(buffer: Buffer, start: number, end: number, offset: number, endsFile: boolean): void {
     const { file } = this;
     if (!this.#isNamed) this.#home.disk.syncFolder();
     this.#isNamed = true;
-    return file;
+    if (endsFile) this.#cutRoom(offset);
+    else this.#roomEnd = makeRoomAhead(file, this.#roomEnd, offset + end - start);
+    file.write(buffer, start, end, offset);
+  }
+
+  /** Cuts off what is behind the last record. */
+  #cutRoom(end: number): void {
+    if (this.#roomEnd > end) this.file.truncate(end);
+    this.#roomEnd = end;
+  }
+
+  /** Nothing more is written for now. */
+  endFile(): void {
+    if (this.isTail) this.#cutRoom(this.usedBytes);
   }
 
   closeFile(): void {

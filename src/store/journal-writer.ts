@@ -28,6 +28,7 @@ interface Write {
   readonly end: number;
   /** Where they go in the file. */
   readonly offset: number;
+  readonly endsFile: boolean;
   readonly block: number;
 }
 
@@ -92,7 +93,7 @@ export class JournalWriter {
   writeBlock(segment: JournalSegment, start: number, end: number, block: number): void {
     const { buffer } = segment;
     segment.pins++;
-    this.#writes.push({ segment, buffer, start, end, offset: start, block });
+    this.#writes.push({ segment, buffer, start, end, offset: start, endsFile: false, block });
   }
 
   /** The index of a segment is to be written behind its blocks. */
@@ -105,6 +106,7 @@ export class JournalWriter {
       start: 0,
       end: index.length,
       offset,
+      endsFile: true,
       block: lastBlock,
     });
   }
@@ -174,8 +176,8 @@ export class JournalWriter {
     let written = 0;
     let lastBlock = this.#writtenBlock;
     try {
-      for (const { segment, buffer, start, end, offset, block } of this.#writes) {
-        segment.namedFile().write(buffer, start, end, offset);
+      for (const { segment, buffer, start, end, offset, endsFile, block } of this.#writes) {
+        segment.write(buffer, start, end, offset, endsFile);
         this.#unsynced.add(segment);
         segment.pins--;
         lastBlock = block;

@@ -503,8 +503,16 @@ export class Journal implements TurnTask {
     this.flush();
     this.#writer.syncNow();
     this.#sayAllIsSafe();
+    this.#endTail();
     this.#closed = true;
     this.#segments.close();
+  }
+
+  /** What is in the last file ends it; room that cannot be cut off does no harm. */
+  #endTail(): void {
+    try {
+      this.#tail?.endFile();
+    } catch {}
   }
 
   /** Closes the files as they are. */

@@ -6,6 +6,7 @@
  * block or an index when they come to light in a torn write.
  *
  * A segment is blocks, one behind the other from offset 0, and, once it is sealed, an index behind them (segment-index.ts).
+ * As long as it is not, zeros may follow that are room for what comes (room-ahead.ts).
  * What one flush writes is one block, or several when it fills a segment: all of them count, or none.
  *
  *     block

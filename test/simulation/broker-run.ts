@@ -81,6 +81,7 @@ export class BrokerRun {
     this.#faulty = this.#random.chance(35);
     this.#disk = new SimulatedDisk(new Random(options.seed + 0x5eed), options.sabotage);
     this.#disk.namesInOrder = this.#random.chance(50);
+    this.#disk.waitsForSyncs = this.#random.chance(30);
   }
 
   run(): void {

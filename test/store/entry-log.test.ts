@@ -1,6 +1,7 @@
 /** The log of what exists: nothing that was said to be there is lost, whatever a crash leaves of the last write. */
 import { describe, expect, test } from "vitest";
 import { EntryLog } from "../../src/store/entry-log.ts";
+import { contentEnd } from "../../src/store/room-ahead.ts";
 import { Turn } from "../../src/turn.ts";
 import { Random, seeded } from "../seeded.ts";
 import { answersTopologyBeforeSync } from "./broken-disk.ts";
@@ -135,10 +136,10 @@ describe("of a log that is damaged", () => {
   for (let value = 0; value < 5; value++) {
     written.add({ op: "set", key: `queue-${value}`, value });
     written.turn.run();
-    ends.push(disk.bytesOf(NAME).length);
+    ends.push(contentEnd(disk.bytesOf(NAME)));
   }
 
-  const whole = Buffer.from(disk.bytesOf(NAME));
+  const whole = Buffer.from(disk.bytesOf(NAME)).subarray(0, ends.at(-1));
 
   function readBack(bytes: Buffer) {
     const damaged = new SimulatedDisk(new Random(1));
@@ -169,7 +170,7 @@ describe("of a log that is damaged", () => {
     const count = entriesBefore(at);
     expect(readBack(bytes)).toEqual({
       values: [0, 1, 2, 3, 4].slice(0, count),
-      cutBytes: bytes.length - ends[count]!,
+      cutBytes: contentEnd(bytes) - ends[count]!,
       damagedBytes: 0,
       after: 1,
     });
@@ -204,9 +205,9 @@ describe("of a log that is damaged", () => {
     const opened = new Opened(torn);
     opened.add({ op: "set", key: "a", value: 0 });
     opened.turn.run();
-    const from = torn.bytesOf(NAME).length;
+    const from = contentEnd(torn.bytesOf(NAME));
     opened.add({ op: "set", key: "b", value: 1 });
-    const to = torn.bytesOf(NAME).length;
+    const to = contentEnd(torn.bytesOf(NAME));
     opened.add({ op: "set", key: "c", value: 2 });
     const bytes = Buffer.from(torn.bytesOf(NAME)).fill(0, from, to);
     expect(readBack(bytes)).toMatchObject({ values: [0], damagedBytes: 0, after: 1 });

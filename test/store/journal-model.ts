@@ -147,6 +147,7 @@ export class JournalRun {
     };
     this.disk = new SimulatedDisk(new Random(options.seed + 0x5eed), options.sabotage);
     this.disk.namesInOrder = random.chance(50);
+    this.disk.waitsForSyncs = random.chance(30);
     this.#newTurn();
     this.#journal = new Journal(this.#wholeOptions());
     this.#newStep();

@@ -27,15 +27,20 @@ export function diskError(code: string): Error {
 class Content {
   #buffer: Buffer;
   size: number;
+  /** Up to where bytes have been written: the rest is a hole, which takes no space. */
+  writtenBytes: number;
 
   constructor(from: Buffer = Buffer.alloc(0)) {
     this.#buffer = Buffer.from(from);
     this.size = from.length;
+    this.writtenBytes = from.length;
   }
 
   write(bytes: Buffer, offset: number): void {
-    this.resize(Math.max(this.size, offset + bytes.length));
+    const end = offset + bytes.length;
+    this.resize(Math.max(this.size, end));
     bytes.copy(this.#buffer, offset);
+    this.writtenBytes = Math.max(this.writtenBytes, end);
   }
 
   resize(size: number): void {
@@ -47,6 +52,7 @@ class Content {
       this.#buffer.fill(0, size, this.size);
     }
     this.size = size;
+    this.writtenBytes = Math.min(this.writtenBytes, size);
   }
 
   get bytes(): Buffer {
@@ -159,6 +165,8 @@ export class SimulatedDisk implements Disk {
   syncFaults = 0;
   /** Whether names are changed on the disk in the order in which they were changed. */
   namesInOrder = false;
+  /** Whether some syncs have ended when `sync` returns. */
+  waitsForSyncs = false;
 
   constructor(random: Random, sabotage: Sabotage = {}, root?: SimulatedDisk) {
     this.#random = random;
@@ -242,7 +250,7 @@ export class SimulatedDisk implements Disk {
 
   get usedBytes(): number {
     let bytes = 0;
-    for (const inode of this.#live.values()) bytes += inode.live.size;
+    for (const inode of this.#live.values()) bytes += inode.live.writtenBytes;
     for (const folder of this.#folders.values()) bytes += folder.usedBytes;
     return bytes;
   }
@@ -297,7 +305,7 @@ export class SimulatedDisk implements Disk {
       this.#writePart(inode, written, offset, this.#random.below(written.length));
       throw error;
     }
-    const growth = Math.max(0, offset + written.length - inode.live.size);
+    const growth = Math.max(0, offset + written.length - inode.live.writtenBytes);
     const free = this.freeBytes();
     if (growth > free) {
       this.#writePart(inode, written, offset, written.length - growth + Math.max(0, free));
@@ -316,10 +324,24 @@ export class SimulatedDisk implements Disk {
   }
 
   sync(inode: Inode, name: string, callback: (error: Error | null) => void): void {
+    if (this.#root.waitsForSyncs && this.#random.chance(50)) {
+      callback(this.#syncError(inode, name));
+      return;
+    }
     this.#step();
     const isEarly = this.#sabotage.answersEarly === true && this.#random.chance(75);
     const count = isEarly || this.#loses(name) ? 0 : inode.unsynced.length;
     this.#root.#syncs.push({ inode, count, callback });
+  }
+
+  #syncError(inode: Inode, name: string): Error | null {
+    try {
+      this.syncNow(inode, name);
+      return null;
+    } catch (error) {
+      if (error instanceof Cut) throw error;
+      return error as Error;
+    }
   }
 
   #loses(name: string): boolean {
@@ -368,6 +390,7 @@ export class SimulatedDisk implements Disk {
 
   #crashInto(after: SimulatedDisk, kind: CrashKind): void {
     after.namesInOrder = this.#root.namesInOrder;
+    after.waitsForSyncs = this.#root.waitsForSyncs;
     if (kind === "kill") this.#survive(after);
     else this.#losePower(after);
     for (const [name, folder] of this.#folders) folder.#crashInto(after.#addFolder(name), kind);
@@ -382,6 +405,7 @@ export class SimulatedDisk implements Disk {
 
   #cloneInto(copy: SimulatedDisk): void {
     copy.namesInOrder = this.#root.namesInOrder;
+    copy.waitsForSyncs = this.#root.waitsForSyncs;
     const inodes = new Map<Inode, Inode>();
     const cloned = (inode: Inode): Inode => {
       const known = inodes.get(inode) ?? inode.clone();
