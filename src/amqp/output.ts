@@ -7,7 +7,6 @@
  */
 
 import { ByteWriter } from "./byte-writer.ts";
-import { copyBytes } from "./copy-bytes.ts";
 import {
   FRAME_BODY,
   FRAME_END,
@@ -18,6 +17,7 @@ import {
 } from "./frame-parser.ts";
 import { encodeMethod } from "./method-codec.ts";
 import { type MethodArguments, type MethodName, methods } from "./methods.ts";
+import { copyBytes, type Room, roomOf } from "./room.ts";
 import type { Keeper, StoredMessage } from "./stored-message.ts";
 
 const SLAB_BYTES = 65_536;
@@ -26,13 +26,13 @@ const REFERENCE_BYTES_MIN = 4096;
 /** Free slabs kept for reuse, in all: what a burst needed beyond them goes back to the garbage collector. */
 const FREE_SLABS_MAX = 256;
 
-const freeSlabs: Buffer[] = [];
+const freeSlabs: Room[] = [];
 const NO_KEEPERS: Keeper[] = [];
 
 /** Buffers to be written, in order, to be given to `recycle` once they are written. */
 export interface OutputBatch {
   parts: Buffer[];
-  slabs: Buffer[];
+  slabs: Room[];
   /** Those whose bytes are referred to. */
   keepers: Keeper[];
   bytes: number;
@@ -47,7 +47,7 @@ export function recycle(batch: OutputBatch): void {
 }
 
 /** The bytes of a delivery that do not change: frame header, ids and consumer tag. Size and tag are set each time. */
-export function deliverTemplate(channel: number, consumerTag: string): Buffer {
+export function deliverTemplate(channel: number, consumerTag: string): Room {
   const writer = new ByteWriter(64);
   writer.octet(FRAME_METHOD);
   writer.short(channel);
@@ -56,7 +56,7 @@ export function deliverTemplate(channel: number, consumerTag: string): Buffer {
   writer.short(classId);
   writer.short(methodId);
   writer.shortstr(consumerTag);
-  return writer.bytes();
+  return roomOf(writer.bytes());
 }
 
 const [BASIC, ACK] = methods["basic.ack"].id;
@@ -68,12 +68,12 @@ export class Output {
   bytes = 0;
   /** The peer's limit for a frame, overhead included. */
   frameMax: number;
-  #slab: Buffer | undefined;
+  #slab: Room | undefined;
   /** In the slab: where the part that is being written begins, and where it ends. */
   #start = 0;
   #end = 0;
   #parts: Buffer[] = [];
-  #slabs: Buffer[] = [];
+  #slabs: Room[] = [];
   #keepers: Keeper[] = [];
 
   constructor(frameMax: number) {
@@ -96,16 +96,16 @@ export class Output {
   /** Makes the part of the slab that is being written a part of the batch. */
   #cut(): void {
     if (this.#slab === undefined || this.#start === this.#end) return;
-    this.#parts.push(this.#slab.subarray(this.#start, this.#end));
+    this.#parts.push(this.#slab.buffer.subarray(this.#start, this.#end));
     this.#start = this.#end;
   }
 
   /** A slab with room for `bytes` bytes at `#end`. */
-  #room(bytes: number): Buffer {
+  #room(bytes: number): Room {
     const slab = this.#slab;
-    if (slab !== undefined && this.#end + bytes <= slab.length) return slab;
+    if (slab !== undefined && this.#end + bytes <= SLAB_BYTES) return slab;
     this.#cut();
-    const next = freeSlabs.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
+    const next = freeSlabs.pop() ?? roomOf(Buffer.allocUnsafeSlow(SLAB_BYTES));
     this.#slab = next;
     this.#slabs.push(next);
     this.#start = 0;
@@ -123,7 +123,7 @@ export class Output {
       return;
     }
     const slab = this.#room(bytes);
-    copyBytes(slab, this.#end, buffer, start, end);
+    buffer.copy(slab.buffer, this.#end, start, end);
     this.#end += bytes;
   }
 
@@ -131,17 +131,16 @@ export class Output {
   frame(type: number, channel: number, buffer: Buffer, start: number, end: number): void {
     this.#frameHeader(type, channel, end - start);
     this.raw(buffer, start, end);
-    this.#room(1)[this.#end++] = FRAME_END;
+    this.#room(1).buffer[this.#end++] = FRAME_END;
     this.bytes++;
   }
 
   #frameHeader(type: number, channel: number, payloadBytes: number): void {
-    const slab = this.#room(FRAME_HEADER_BYTES);
+    const { view } = this.#room(FRAME_HEADER_BYTES);
     const at = this.#end;
-    slab[at] = type;
-    slab[at + 1] = channel >> 8;
-    slab[at + 2] = channel;
-    writeLong(slab, at + 3, payloadBytes);
+    view.setUint8(at, type);
+    view.setUint16(at + 1, channel);
+    view.setUint32(at + 3, payloadBytes);
     this.#end = at + FRAME_HEADER_BYTES;
     this.bytes += FRAME_HEADER_BYTES;
   }
@@ -165,43 +164,37 @@ export class Output {
 
   #confirm(channel: number, methodId: number, deliveryTag: number, multiple: boolean): void {
     this.#frameHeader(FRAME_METHOD, channel, 13);
-    const slab = this.#room(14);
+    const { view } = this.#room(14);
     const at = this.#end;
-    slab[at] = 0;
-    slab[at + 1] = BASIC;
-    slab[at + 2] = 0;
-    slab[at + 3] = methodId;
-    writeLongLong(slab, at + 4, deliveryTag);
-    slab[at + 12] = multiple ? 1 : 0;
-    slab[at + 13] = FRAME_END;
+    view.setUint16(at, BASIC);
+    view.setUint16(at + 2, methodId);
+    setLongLong(view, at + 4, deliveryTag);
+    view.setUint8(at + 12, multiple ? 1 : 0);
+    view.setUint8(at + 13, FRAME_END);
     this.#end = at + 14;
     this.bytes += 14;
   }
 
   /** basic.deliver with its content, by a template of `deliverTemplate`. */
-  deliver(
-    template: Buffer,
-    deliveryTag: number,
-    redelivered: boolean,
-    message: StoredMessage,
-  ): void {
+  deliver(template: Room, deliveryTag: number, redelivered: boolean, message: StoredMessage): void {
     const routingBytes = message.routingEnd - message.routingStart;
-    const templateBytes = template.length;
+    const templateBytes = template.buffer.length;
     const bytes = templateBytes + 9 + routingBytes + 1;
     const slab = this.#room(bytes);
+    const { view } = slab;
     let at = this.#end;
     copyBytes(slab, at, template, 0, templateBytes);
-    writeLong(slab, at + 3, bytes - FRAME_OVERHEAD_BYTES);
+    view.setUint32(at + 3, bytes - FRAME_OVERHEAD_BYTES);
     at += templateBytes;
-    writeLongLong(slab, at, deliveryTag);
-    slab[at + 8] = redelivered ? 1 : 0;
+    setLongLong(view, at, deliveryTag);
+    view.setUint8(at + 8, redelivered ? 1 : 0);
     at += 9;
-    copyBytes(slab, at, message.buffer, message.routingStart, message.routingEnd);
+    copyBytes(slab, at, message, message.routingStart, message.routingEnd);
     at += routingBytes;
-    slab[at] = FRAME_END;
+    view.setUint8(at, FRAME_END);
     this.#end = at + 1;
     this.bytes += bytes;
-    this.content((template[1]! << 8) | template[2]!, message);
+    this.content(template.view.getUint16(1), message);
   }
 
   /** A message's content header and body, in frames no larger than the peer's limit. */
@@ -223,13 +216,9 @@ export class Output {
     }
     const slab = this.#room(bytes);
     const at = this.#end;
-    copyBytes(slab, at, buffer, contentStart, contentStart + bytes);
-    slab[at + 1] = channel >> 8;
-    slab[at + 2] = channel;
-    if (bodyBytes > 0) {
-      slab[at + headerFrameBytes + 1] = channel >> 8;
-      slab[at + headerFrameBytes + 2] = channel;
-    }
+    copyBytes(slab, at, message, contentStart, contentStart + bytes);
+    slab.view.setUint16(at + 1, channel);
+    if (bodyBytes > 0) slab.view.setUint16(at + headerFrameBytes + 1, channel);
     this.#end = at + bytes;
     this.bytes += bytes;
   }
@@ -251,14 +240,7 @@ export class Output {
   }
 }
 
-function writeLong(buffer: Buffer, at: number, value: number): void {
-  buffer[at] = value >>> 24;
-  buffer[at + 1] = value >>> 16;
-  buffer[at + 2] = value >>> 8;
-  buffer[at + 3] = value;
-}
-
-function writeLongLong(buffer: Buffer, at: number, value: number): void {
-  writeLong(buffer, at, Math.floor(value / 2 ** 32));
-  writeLong(buffer, at + 4, value >>> 0);
+function setLongLong(view: DataView, at: number, value: number): void {
+  view.setUint32(at, Math.floor(value / 2 ** 32));
+  view.setUint32(at + 4, value);
 }

@@ -17,7 +17,6 @@
  */
 
 import type { Content } from "./content.ts";
-import { copyBytes } from "./copy-bytes.ts";
 import {
   FRAME_BODY,
   FRAME_END,
@@ -25,6 +24,7 @@ import {
   FRAME_HEADER_BYTES,
   FRAME_OVERHEAD_BYTES,
 } from "./frame-parser.ts";
+import { copyBytes, type Room, roomAround, roomOf } from "./room.ts";
 
 const FIXED_BYTES = 16;
 const TTL_BYTES = 8;
@@ -35,6 +35,7 @@ const ARRIVAL_LOW_AT = 12;
 const HAS_TTL = 0x8000;
 const HAS_DEATHS = 0x4000;
 const HAS_HIDDEN_KEYS = 0x2000;
+const NO_ROOM = roomOf(Buffer.alloc(0));
 const MARKS = HAS_TTL | HAS_DEATHS | HAS_HIDDEN_KEYS;
 
 /** A message to be kept, in the ranges where its parts stand now; a `Content` is one. */
@@ -82,10 +83,8 @@ export interface Keeper {
   giveBack(): void;
 }
 
-/** Where messages are: `view` is over the same bytes as `buffer`, which nobody else uses when there is no keeper. */
-export interface Room {
-  readonly buffer: Buffer;
-  readonly view: DataView;
+/** Where messages are; nobody else uses the bytes when there is no keeper. */
+export interface MessageRoom extends Room {
   readonly keeper?: Keeper | undefined;
 }
 
@@ -121,25 +120,25 @@ export function writeMessage(
     hiddenKeys.copy(buffer, at + 4);
     at += 4 + hiddenKeys.length;
   }
-  copyBytes(buffer, at, source.routingBuffer, source.routingStart, source.routingEnd);
+  copyBytes(room, at, roomAround(source.routingBuffer), source.routingStart, source.routingEnd);
   at += routingBytes;
 
   if (bodyBytes > 0 && source.contiguous) {
     copyBytes(
-      buffer,
+      room,
       at,
-      source.bodyBuffer,
+      roomAround(source.bodyBuffer),
       source.headerStart - FRAME_HEADER_BYTES,
       source.bodyEnd + 1,
     );
     return;
   }
   at = writeFrame(room, at, FRAME_HEADER, headerBytes);
-  copyBytes(buffer, at, source.headerBuffer, source.headerStart, source.headerEnd);
+  copyBytes(room, at, roomAround(source.headerBuffer), source.headerStart, source.headerEnd);
   buffer[at + headerBytes] = FRAME_END;
   if (bodyBytes === 0) return;
   at = writeFrame(room, at + headerBytes + 1, FRAME_BODY, bodyBytes);
-  copyBytes(buffer, at, source.bodyBuffer, source.bodyStart, source.bodyEnd);
+  copyBytes(room, at, roomAround(source.bodyBuffer), source.bodyStart, source.bodyEnd);
   buffer[at + bodyBytes] = FRAME_END;
 }
 
@@ -153,7 +152,8 @@ function writeFrame(room: Room, at: number, type: number, payloadBytes: number):
 
 /** The parts of a kept message. A scratch object: `open` it, use it, and never keep it past the call. */
 export class StoredMessage {
-  buffer: Buffer = Buffer.alloc(0);
+  buffer: Buffer = NO_ROOM.buffer;
+  view: DataView = NO_ROOM.view;
   keeper: Keeper | undefined = undefined;
   arrivalMs = 0;
   /** -1 when the message itself has none. */
@@ -171,9 +171,10 @@ export class StoredMessage {
   shownHeader: Buffer | undefined = undefined;
 
   /** Looks at the message at `offset` (borrowed). */
-  open(room: Room, offset: number): void {
+  open(room: MessageRoom, offset: number): void {
     const { view } = room;
     this.buffer = room.buffer;
+    this.view = view;
     this.keeper = room.keeper;
     this.bodyBytes = view.getUint32(offset, true);
     this.headerBytes = view.getUint32(offset + HEADER_BYTES_AT, true);

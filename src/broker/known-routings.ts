@@ -7,7 +7,7 @@
  * those that have a place are found all the same, and the others cost little.
  */
 
-import { copyBytes } from "../amqp/copy-bytes.ts";
+import { copyBytes, hasBytes, type Room, roomOf } from "../amqp/room.ts";
 import type { Exchange } from "../exchange/exchange.ts";
 import type { Receiver } from "./shelves.ts";
 
@@ -57,18 +57,18 @@ export class KnownRoutings {
   #hashes = new Uint32Array(0);
   #entries: (KnownRouting | undefined)[] = [];
   /** `KNOWN_BYTES_MAX` for each entry. */
-  #bytes = Buffer.alloc(0);
+  #bytes = roomOf(Buffer.alloc(0));
   #filled = 0;
   /** Routings that have found no room. */
   #crowded = 0;
 
   /** What the bytes from `start` to `end` (borrowed) are known to mean in this generation. */
-  find(buffer: Buffer, start: number, end: number, generation: number): KnownRouting | undefined {
+  find(source: Room, start: number, end: number, generation: number): KnownRouting | undefined {
     if (this.#generation !== generation || end - start > KNOWN_BYTES_MAX) return undefined;
-    const value = hash(buffer, start, end);
+    const value = hash(source.buffer, start, end);
     const first = this.#firstOf(value);
     for (let at = first; at < first + SET_ENTRIES; at++) {
-      if (this.#hashes[at] === value && this.#holds(at, buffer, start, end))
+      if (this.#hashes[at] === value && this.#holds(at, source, start, end))
         return this.#entries[at];
     }
     return undefined;
@@ -79,18 +79,14 @@ export class KnownRoutings {
     return value & (this.#hashes.length - SET_ENTRIES);
   }
 
-  #holds(entry: number, buffer: Buffer, start: number, end: number): boolean {
+  #holds(entry: number, source: Room, start: number, end: number): boolean {
     if (this.#entries[entry]!.length !== end - start) return false;
-    const bytes = this.#bytes;
-    for (let at = entry * KNOWN_BYTES_MAX, from = start; from < end; at++, from++) {
-      if (bytes[at] !== buffer[from]) return false;
-    }
-    return true;
+    return hasBytes(this.#bytes, entry * KNOWN_BYTES_MAX, source, start, end);
   }
 
   /** Remembers where what the first `length` bytes of `bytes` (borrowed) name has gone; not when that is known. */
   keep(
-    bytes: Buffer,
+    bytes: Room,
     length: number,
     generation: number,
     routed: Routed,
@@ -100,7 +96,7 @@ export class KnownRoutings {
     if (this.#generation !== generation) this.#begin(ENTRIES_FIRST);
     this.#generation = generation;
     if (this.#isCrowded && this.#crowded++ % ADMITTED_ONE_IN !== 0) return;
-    const value = hash(bytes, 0, length);
+    const value = hash(bytes.buffer, 0, length);
     let at = this.#placeFor(value);
     if (this.#hashes[at] !== 0 && this.#mayGrow) {
       this.#begin(this.#hashes.length * GROWTH);
@@ -150,6 +146,6 @@ export class KnownRoutings {
     }
     this.#hashes = new Uint32Array(entries);
     this.#entries = new Array<KnownRouting | undefined>(entries).fill(undefined);
-    this.#bytes = Buffer.allocUnsafeSlow(entries * KNOWN_BYTES_MAX);
+    this.#bytes = roomOf(Buffer.allocUnsafeSlow(entries * KNOWN_BYTES_MAX));
   }
 }

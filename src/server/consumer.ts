@@ -7,6 +7,7 @@
 
 import type { FieldTable } from "../amqp/field-table.ts";
 import { deliverTemplate } from "../amqp/output.ts";
+import type { Room } from "../amqp/room.ts";
 import { StoredMessage } from "../amqp/stored-message.ts";
 import type { Consumer } from "../queue/consumers.ts";
 import type { Queue } from "../queue/queue.ts";
@@ -41,7 +42,7 @@ export class ChannelConsumer implements Consumer, DeliverySource {
   cancelled = false;
   unackedCount = 0;
   readonly #channel: Channel;
-  readonly #template: Buffer;
+  readonly #template: Room;
 
   constructor(channel: Channel, queue: Queue, spec: ConsumerSpec) {
     this.#channel = channel;

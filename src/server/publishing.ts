@@ -8,9 +8,9 @@
 
 import { decodeUtf8 } from "../amqp/byte-reader.ts";
 import type { Content } from "../amqp/content.ts";
-import { copyBytes } from "../amqp/copy-bytes.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import { FRAME_BODY, FRAME_HEADER, FRAME_OVERHEAD_BYTES } from "../amqp/frame-parser.ts";
+import { copyBytes, hasBytes, roomAround, roomOf } from "../amqp/room.ts";
 import type { Intercept } from "../broker/interceptors.ts";
 import type { KnownRoutings } from "../broker/known-routings.ts";
 import { exchangeIn } from "../broker/names.ts";
@@ -26,12 +26,12 @@ type Exchange = Publication["exchange"];
 /** Exchange and routing key, two shortstrs. */
 const ROUTING_BYTES_MAX = 512;
 const NO_QUEUES: readonly Receiver[] = [];
-const NO_BYTES = Buffer.alloc(0);
+const NO_ROOM = roomOf(Buffer.alloc(0));
 
 /** What has been published in one place the last time, so that the next message need not be looked at again. */
 class LastRouting {
   /** Until the first: many channels never publish. */
-  bytes = NO_BYTES;
+  bytes = NO_ROOM;
   length = -1;
   generation = -1;
   /** Undefined when the queues depend on more than exchange and routing key. */
@@ -39,28 +39,20 @@ class LastRouting {
 
   holds({ routingBuffer, routingStart, routingEnd }: Content, generation: number): boolean {
     if (this.generation !== generation || this.length !== routingEnd - routingStart) return false;
-    return this.#begins(routingBuffer, routingStart, routingEnd);
+    return hasBytes(this.bytes, 0, roomAround(routingBuffer), routingStart, routingEnd);
   }
 
   /** Whether the exchange at least is the same. */
   holdsExchange({ routingBuffer, routingStart }: Content, generation: number): boolean {
     if (this.generation !== generation || this.length < 0) return false;
     const exchangeEnd = routingStart + 1 + routingBuffer[routingStart]!;
-    return this.#begins(routingBuffer, routingStart, exchangeEnd);
-  }
-
-  #begins(buffer: Buffer, start: number, end: number): boolean {
-    const { bytes } = this;
-    for (let index = 0, from = start; from < end; index++, from++) {
-      if (bytes[index] !== buffer[from]) return false;
-    }
-    return true;
+    return hasBytes(this.bytes, 0, roomAround(routingBuffer), routingStart, exchangeEnd);
   }
 
   keep(content: Content, generation: number): void {
     const { routingBuffer, routingStart, routingEnd } = content;
-    if (this.length < 0) this.bytes = Buffer.allocUnsafeSlow(ROUTING_BYTES_MAX);
-    copyBytes(this.bytes, 0, routingBuffer, routingStart, routingEnd);
+    if (this.length < 0) this.bytes = roomOf(Buffer.allocUnsafeSlow(ROUTING_BYTES_MAX));
+    copyBytes(this.bytes, 0, roomAround(routingBuffer), routingStart, routingEnd);
     this.length = routingEnd - routingStart;
     this.generation = generation;
     this.queues = undefined;
@@ -151,7 +143,7 @@ export class Publishing implements TurnTask {
   #findRouting(content: Content): void {
     const { routingBuffer, routingStart, routingEnd } = content;
     const { generation } = this.#vhost;
-    const known = this.#known.find(routingBuffer, routingStart, routingEnd, generation);
+    const known = this.#known.find(roomAround(routingBuffer), routingStart, routingEnd, generation);
     if (known === undefined) {
       this.#findExchange(content);
       return;

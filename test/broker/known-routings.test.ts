@@ -1,5 +1,6 @@
 /** What is remembered of routes, against a map that remembers all of them: it may know less, and never anything else. */
 import { expect, test } from "vitest";
+import { roomOf } from "../../src/amqp/room.ts";
 import {
   KNOWN_BYTES_MAX,
   KNOWN_ENTRIES_MAX,
@@ -18,14 +19,14 @@ function queuesOf(name: string): readonly Receiver[] {
 function keep(known: KnownRoutings, key: string, generation: number): readonly Receiver[] {
   const bytes = Buffer.from(key);
   const queues = queuesOf(key);
-  known.keep(bytes, bytes.length, generation, { exchange, routingKey: key }, queues);
+  known.keep(roomOf(bytes), bytes.length, generation, { exchange, routingKey: key }, queues);
   return queues;
 }
 
 /** Finds it in the middle of other bytes, as it stands in a chunk. */
 function find(known: KnownRoutings, key: string, generation: number) {
   const bytes = Buffer.from(`before${key}behind`);
-  return known.find(bytes, 6, bytes.length - 6, generation);
+  return known.find(roomOf(bytes), 6, bytes.length - 6, generation);
 }
 
 seeded("what is found is what was kept last, in this generation", 20, (random) => {
