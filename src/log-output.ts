@@ -2,6 +2,9 @@
  * The log of the command line: pino's JSON for machines, or a line for people as RabbitMQ writes it.
  *
  *     2026-11-25 10:33:09.862 [info] started TCP listener on 127.0.0.1:5672
+ *
+ * JSON is written by a thread of the pool, so that a reader that is stuck holds up nobody. To wake it costs more than to write, so
+ * lines that come one soon after the other are written together.
  */
 
 import { type DestinationStream, type Logger, pino } from "pino";
@@ -50,10 +53,54 @@ function prettyDestination(colour: boolean): DestinationStream {
   return { write: (json) => void process.stdout.write(prettyLine(json, colour)) };
 }
 
+/** The first line is written at once, and what follows it within this time when it is over. */
+const TOGETHER_MS = 10;
+const TOGETHER_BYTES_MAX = 1 << 13;
+
+class JsonOutput implements DestinationStream {
+  readonly #output = pino.destination({ dest: 1, sync: false, minLength: TOGETHER_BYTES_MAX });
+  #isWaiting = false;
+  #isWriting = false;
+  /** Whether lines have come since the last flush, and whether that is to be followed by another one. */
+  #hasMore = false;
+  #isAsked = false;
+
+  constructor() {
+    this.#output.on("drain", () => {
+      this.#isWriting = false;
+      if (this.#isAsked) this.flush();
+    });
+  }
+
+  write(line: string): void {
+    this.#output.write(line);
+    this.#hasMore = true;
+    if (!this.#isWaiting) this.#flushAndWait();
+  }
+
+  /** Has what there is written as soon as what is being written has been. */
+  flush(): void {
+    this.#isAsked = this.#isWriting;
+    if (this.#isWriting || !this.#hasMore) return;
+    this.#hasMore = false;
+    this.#isWriting = true;
+    this.#output.flush();
+  }
+
+  #flushAndWait(): void {
+    this.flush();
+    this.#isWaiting = true;
+    setTimeout(() => {
+      this.#isWaiting = false;
+      if (this.#hasMore) this.#flushAndWait();
+    }, TOGETHER_MS).unref();
+  }
+}
+
 export function createLog(format: "json" | "pretty" | "auto"): Logger {
   const terminal = process.stdout.isTTY === true;
   const options = { base: null, serializers: { error: errorField } };
-  if (format === "json" || (format === "auto" && !terminal)) return pino(options);
+  if (format === "json" || (format === "auto" && !terminal)) return pino(options, new JsonOutput());
   const { NO_COLOR } = process.env;
   return pino(options, prettyDestination(terminal && !NO_COLOR));
 }

@@ -60,6 +60,7 @@ async function serve(commandLine: CommandLine): Promise<void> {
   log.info(`Leveret ${version} accepts connections at ${shownUrl(broker.url)}`);
   log.info(`Starting broker... completed with ${count} plugins.`);
   log.info({ plugins: plugins.builtIn }, `Server startup complete; ${count} plugins started.`);
+  log.flush();
   log.level = logLevel;
 
   let stopping = false;
