@@ -28,6 +28,20 @@ type Value =
   | string
   | Buffer;
 
+type Fields = readonly (readonly [name: string, type: FieldType])[];
+
+/** The fields of the methods that have come or gone so far. */
+const known = new Map<MethodName, Fields>();
+
+function fieldsOf(name: MethodName): Fields {
+  let fields = known.get(name);
+  if (fields === undefined) {
+    fields = Object.entries(methods[name].fields) as [string, FieldType][];
+    known.set(name, fields);
+  }
+  return fields;
+}
+
 /** Consecutive bits share octets, the first bit lowest. */
 class BitReader {
   #octet = 0;
@@ -63,7 +77,7 @@ export function decodeMethod(buffer: Buffer, start: number, end: number): Method
   if (name === undefined) throw new AmqpError("COMMAND_INVALID", "unimplemented method");
   const reader = new ByteReader(buffer, start + METHOD_ID_BYTES, end);
   try {
-    const args = readArguments(reader, methods[name].fields);
+    const args = readArguments(reader, fieldsOf(name));
     if (reader.remaining > 0) throw new DecodeError("bytes left after the arguments");
     return { name, arguments: args } as unknown as Method;
   } catch (error) {
@@ -75,13 +89,10 @@ export function decodeMethod(buffer: Buffer, start: number, end: number): Method
   }
 }
 
-function readArguments(
-  reader: ByteReader,
-  fields: Readonly<Record<string, FieldType>>,
-): Record<string, Value | FieldTable> {
+function readArguments(reader: ByteReader, fields: Fields): Record<string, Value | FieldTable> {
   const bits = new BitReader();
   const values: Record<string, Value | FieldTable> = {};
-  for (const [field, type] of Object.entries(fields)) {
+  for (const [field, type] of fields) {
     if (type === "bit") {
       values[field] = bits.next(reader);
     } else {
@@ -115,13 +126,13 @@ export function encodeMethod<Name extends MethodName>(
   name: Name,
   args: MethodArguments<Name>,
 ): void {
-  const { id, fields } = methods[name];
+  const { id } = methods[name];
   writer.short(id[0]);
   writer.short(id[1]);
   const values = args as unknown as Record<string, unknown>;
   let octetAt = -1;
   let bitsUsed = 8;
-  for (const [field, type] of Object.entries(fields) as [string, FieldType][]) {
+  for (const [field, type] of fieldsOf(name)) {
     if (type !== "bit") {
       bitsUsed = 8;
       writeField(writer, type, values[field]);

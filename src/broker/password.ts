@@ -4,7 +4,7 @@
  * New ones are hashed with SHA-256; the other algorithms are those that definitions brought from elsewhere may name.
  */
 
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { hash as digestOf, randomBytes, timingSafeEqual } from "node:crypto";
 import { AdministrationError } from "./administration.ts";
 
 const SALT_BYTES = 4;
@@ -67,6 +67,6 @@ export class PasswordHash {
 }
 
 function hash(algorithm: HashingAlgorithm, salt: Uint8Array, password: string | Buffer): Buffer {
-  const digest = createHash(algorithms[algorithm].digest).update(salt).update(password).digest();
-  return Buffer.concat([salt, digest]);
+  const salted = Buffer.concat([salt, Buffer.from(password)]);
+  return Buffer.concat([salt, digestOf(algorithms[algorithm].digest, salted, "buffer")]);
 }

@@ -203,7 +203,8 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     const answer = protocolHeader(header);
     if (answer === undefined) {
       this.#state = "handshake";
-      this.output.method(0, "connection.start", this.#handshake.start());
+      const start = this.#handshake.start();
+      this.output.frame(FRAME_METHOD, 0, start, 0, start.length);
       this.writer.grew();
       return rest;
     }

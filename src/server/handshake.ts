@@ -5,8 +5,10 @@
  * these mistakes, a close that says why is kinder and is understood by every client.
  */
 
+import { ByteWriter } from "../amqp/byte-writer.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import type { FieldTable } from "../amqp/field-table.ts";
+import { encodeMethod } from "../amqp/method-codec.ts";
 import { type Method, type MethodArguments, methods } from "../amqp/methods.ts";
 import type { Access } from "../broker/access.ts";
 import type { Host } from "../broker/host.ts";
@@ -29,6 +31,24 @@ const INITIAL_FRAME_MAX = 8192;
 /** Undefined when the header is right, else the header to answer with before the end. */
 export function protocolHeader(header: Buffer): Buffer | undefined {
   return header.equals(AMQP_0_9_1) || header.equals(AMQP_0_9) ? undefined : AMQP_0_9_1;
+}
+
+/** What all clients are told that come one after the other. */
+let lastStart: { clusterName: string; mechanisms: string; payload: Buffer } | undefined;
+
+function startPayload(clusterName: string, mechanisms: string): Buffer {
+  if (lastStart?.clusterName !== clusterName || lastStart.mechanisms !== mechanisms) {
+    const writer = new ByteWriter(1024);
+    encodeMethod(writer, "connection.start", {
+      versionMajor: 0,
+      versionMinor: 9,
+      serverProperties: serverProperties(clusterName),
+      mechanisms: Buffer.from(mechanisms),
+      locales: Buffer.from("en_US"),
+    });
+    lastStart = { clusterName, mechanisms, payload: writer.bytes() };
+  }
+  return lastStart.payload;
 }
 
 /** What a connection is once it is open. */
@@ -76,15 +96,9 @@ export class Handshake {
     this.channelMax = host.settings.channelMax;
   }
 
-  /** The server's first word. */
-  start(): MethodArguments<"connection.start"> {
-    return {
-      versionMajor: 0,
-      versionMinor: 9,
-      serverProperties: serverProperties(this.#host.clusterName),
-      mechanisms: Buffer.from(this.#offered().join(" ")),
-      locales: Buffer.from("en_US"),
-    };
+  /** The server's first word, connection.start: a method frame's payload. */
+  start(): Buffer {
+    return startPayload(this.#host.clusterName, this.#offered().join(" "));
   }
 
   #offered(): readonly string[] {
