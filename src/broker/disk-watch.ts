@@ -7,7 +7,7 @@
  * then. It knows nothing of what is written. Nothing here throws: trouble with the disk is no news to a timer.
  */
 
-import { randomBytes } from "node:crypto";
+import { randomFillSync } from "node:crypto";
 import type { Clock, Timer } from "../clock.ts";
 import type { Log } from "../log.ts";
 import type { Disk } from "../store/disk.ts";
@@ -19,6 +19,7 @@ const WRITE_RETRY_MS = 1000;
 const SPACE_CHECK_MS = 1000;
 const RESERVE_NAME = "reserve";
 export const RESERVE_BYTES = 4 * 1024 * 1024;
+const RESERVE_PIECE_BYTES = 128 * 1024;
 
 export interface DiskWatchContext {
   readonly disk: Disk;
@@ -177,9 +178,13 @@ export class DiskWatch {
 function writeReserve(disk: Disk, bytes: number): void {
   const file = disk.open(RESERVE_NAME);
   try {
-    const missing = bytes - file.size;
-    // Not zeros: some disks do not store these.
-    if (missing > 0) file.write(randomBytes(missing), 0, missing, file.size);
+    // All at once would stay in memory until garbage is collected.
+    const piece = Buffer.allocUnsafe(RESERVE_PIECE_BYTES);
+    for (let at = file.size; at < bytes; at += RESERVE_PIECE_BYTES) {
+      // Not zeros: some disks do not store these.
+      randomFillSync(piece);
+      file.write(piece, 0, Math.min(RESERVE_PIECE_BYTES, bytes - at), at);
+    }
   } finally {
     file.close();
   }
