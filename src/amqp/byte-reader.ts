@@ -41,13 +41,12 @@ export class ByteReader {
   }
 
   long(): number {
-    return this.buffer.readUInt32BE(this.take(4));
+    return longAt(this.buffer, this.take(4));
   }
 
   /** An unsigned 64-bit integer as a number: rounded above 2^53. */
   longlong(): number {
-    const start = this.take(8);
-    return this.buffer.readUInt32BE(start) * 2 ** 32 + this.buffer.readUInt32BE(start + 4);
+    return longlongAt(this.buffer, this.take(8));
   }
 
   shortstr(): string {
@@ -61,6 +60,17 @@ export class ByteReader {
     const start = this.take(bytes);
     return Buffer.from(this.buffer.subarray(start, start + bytes));
   }
+}
+
+/** An unsigned 32-bit integer, where every message has some: `Buffer`'s own reading is a call that checks what is known. */
+export function longAt(buffer: Buffer, at: number): number {
+  return (
+    buffer[at]! * 0x1000000 + ((buffer[at + 1]! << 16) | (buffer[at + 2]! << 8) | buffer[at + 3]!)
+  );
+}
+
+export function longlongAt(buffer: Buffer, at: number): number {
+  return longAt(buffer, at) * 2 ** 32 + longAt(buffer, at + 4);
 }
 
 /** Throws: less is left than what is announced. */

@@ -8,6 +8,7 @@
  */
 
 import { giveBodyBuffer, takeBodyBuffer } from "./body-buffers.ts";
+import { longAt, longlongAt } from "./byte-reader.ts";
 import { AmqpError, DecodeError, NO_METHOD } from "./errors.ts";
 import { FRAME_HEADER_BYTES } from "./frame-parser.ts";
 import { decodeMethod } from "./method-codec.ts";
@@ -27,6 +28,8 @@ const BODY_ALLOCATION_BYTES = 1 << 16;
 const BODY_GROWTH = 16;
 
 const CLASS_BASIC = 60;
+/** Class and weight as one number. */
+const CLASS_BASIC_WEIGHT_0 = CLASS_BASIC << 16;
 const NO_BYTES = Buffer.alloc(0);
 
 export class Content {
@@ -85,15 +88,16 @@ export class Content {
   addHeader(buffer: Buffer, start: number, end: number): boolean {
     if (this.state !== EXPECT_HEADER) throw unexpectedFrameFor(this.state);
     if (end - start < 14) throw new DecodeError("a content header too short");
-    if (buffer.readUInt16BE(start + 2) !== 0) throw unexpectedFrameFor(EXPECT_HEADER);
-    const classId = buffer.readUInt16BE(start);
-    if (classId !== CLASS_BASIC) {
+    const ids = longAt(buffer, start);
+    if ((ids & 0xffff) !== 0) throw unexpectedFrameFor(EXPECT_HEADER);
+    if (ids !== CLASS_BASIC_WEIGHT_0) {
+      const classId = ids >>> 16;
       throw unexpected(
         this.state,
         `content header for class ${CLASS_BASIC}, got one for class ${classId} instead`,
       );
     }
-    const bodyBytes = buffer.readUInt32BE(start + 4) * 2 ** 32 + buffer.readUInt32BE(start + 8);
+    const bodyBytes = longlongAt(buffer, start + 4);
     if (bodyBytes > BODY_BYTES_ABSOLUTE_MAX) {
       throw new AmqpError(
         "FRAME_ERROR",

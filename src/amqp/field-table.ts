@@ -22,7 +22,7 @@
  * `s` is a signed 16-bit integer and not a short string, `i` and `u` are unsigned [RabbitMQ's errata to AMQP 0-9-1].
  */
 
-import { type ByteReader, checkUtf8, cut } from "./byte-reader.ts";
+import { type ByteReader, checkUtf8, cut, longAt } from "./byte-reader.ts";
 import type { ByteWriter } from "./byte-writer.ts";
 import { type AmqpError, DecodeError } from "./errors.ts";
 
@@ -198,8 +198,7 @@ export function tableEnd(buffer: Buffer, at: number, end: number, depth = 0): nu
 export function rangeEnd(buffer: Buffer, at: number, end: number): number {
   const from = at + LENGTH_BYTES;
   if (from > end) cut(LENGTH_BYTES, end - at);
-  const bytes =
-    buffer[at]! * 0x1000000 + ((buffer[at + 1]! << 16) | (buffer[at + 2]! << 8) | buffer[at + 3]!);
+  const bytes = longAt(buffer, at);
   return bytes <= end - from ? from + bytes : cut(bytes, end - from);
 }
 

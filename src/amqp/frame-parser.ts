@@ -12,6 +12,7 @@
  * pieces are handed over as they come, so that a large body is copied once, to where it is kept.
  */
 
+import { longAt } from "./byte-reader.ts";
 import { AmqpError, FrameError, NO_METHOD } from "./errors.ts";
 import { erlangBinary } from "./type-names.ts";
 
@@ -111,9 +112,7 @@ export class FrameParser {
     let offset = from;
     const end = chunk.length;
     while (end - offset >= FRAME_HEADER_BYTES && !this.#halted) {
-      const size =
-        chunk[offset + 3]! * 0x1000000 +
-        ((chunk[offset + 4]! << 16) | (chunk[offset + 5]! << 8) | chunk[offset + 6]!);
+      const size = longAt(chunk, offset + 3);
       const type = chunk[offset]!;
       const channel = (chunk[offset + 1]! << 8) | chunk[offset + 2]!;
       const start = offset + FRAME_HEADER_BYTES;
@@ -173,7 +172,7 @@ export class FrameParser {
     const wanted =
       this.#carryBytes < FRAME_HEADER_BYTES
         ? FRAME_HEADER_BYTES
-        : FRAME_OVERHEAD_BYTES + this.#carry.readUInt32BE(3);
+        : FRAME_OVERHEAD_BYTES + longAt(this.#carry, 3);
     const bytes = Math.min(wanted - this.#carryBytes, chunk.length - from);
     if (this.#carryBytes + bytes > this.#carry.length) {
       const larger = Buffer.allocUnsafe(wanted);

@@ -35,6 +35,8 @@ const ARRIVAL_LOW_AT = 12;
 const HAS_TTL = 0x8000;
 const HAS_DEATHS = 0x4000;
 const HAS_HIDDEN_KEYS = 0x2000;
+/** A message that is not kept is copied on its way, as nobody could refer to it; this much is copied in any case. */
+const PASSING_BYTES_MAX = 2048;
 const NO_ROOM = roomOf(Buffer.alloc(0));
 const MARKS = HAS_TTL | HAS_DEATHS | HAS_HIDDEN_KEYS;
 
@@ -109,7 +111,8 @@ export function writeMessage(
     (hiddenKeys === undefined ? 0 : HAS_HIDDEN_KEYS);
   view.setUint16(offset + ROUTING_BYTES_AT, routingBytes | marks, true);
   view.setUint16(offset + ARRIVAL_HIGH_AT, Math.floor(arrivalMs / 2 ** 32), true);
-  view.setUint32(offset + ARRIVAL_LOW_AT, arrivalMs % 2 ** 32, true);
+  // Of what does not fit the low bits are taken.
+  view.setUint32(offset + ARRIVAL_LOW_AT, arrivalMs, true);
   let at = offset + FIXED_BYTES;
   if (ttlMs >= 0) {
     view.setFloat64(at, ttlMs, true);
@@ -200,6 +203,24 @@ export class StoredMessage {
     this.contentStart = this.routingEnd;
     this.hasDeaths = (routing & HAS_DEATHS) !== 0;
     this.shownHeader = undefined;
+  }
+
+  /** Looks at a message that is not kept, as its sender has framed it (borrowed); false when it does not stand like that, or is large. */
+  openPassing(source: MessageSource): boolean {
+    const { headerBuffer, headerStart, headerEnd, bodyStart, bodyEnd } = source;
+    if (bodyEnd - headerStart > PASSING_BYTES_MAX || !source.contiguous) return false;
+    if (source.routingBuffer !== headerBuffer) return false;
+    const room = roomAround(headerBuffer);
+    this.buffer = headerBuffer;
+    this.view = room.view;
+    this.keeper = undefined;
+    this.routingStart = source.routingStart;
+    this.routingEnd = source.routingEnd;
+    this.contentStart = headerStart - FRAME_HEADER_BYTES;
+    this.headerBytes = headerEnd - headerStart;
+    this.bodyBytes = bodyEnd - bodyStart;
+    this.shownHeader = undefined;
+    return true;
   }
 
   get headerStart(): number {

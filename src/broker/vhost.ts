@@ -7,7 +7,7 @@
 
 import { AmqpError } from "../amqp/errors.ts";
 import type { FieldTable } from "../amqp/field-table.ts";
-import { messageBytes, writeMessage } from "../amqp/stored-message.ts";
+import { messageBytes, StoredMessage, writeMessage } from "../amqp/stored-message.ts";
 import type { Clock } from "../clock.ts";
 import { deduplicationKey } from "../exchange/deduplication-key.ts";
 import type { Destination } from "../exchange/exchange.ts";
@@ -54,8 +54,20 @@ export interface VirtualHostContext {
   readonly policies: PolicyRegistries;
 }
 
+/** One for all: a message that passes is gone when the next one comes. */
+const passing = new StoredMessage();
+
 /** A message's label in the store is the bits of its entry and, above these, its priority. */
 const LABEL_PRIORITY = 2 ** 32;
+
+const NO_QUEUES: readonly Queue[] = [];
+
+/** Whether a message is to outlive the process in this queue, or others like it are to be kept away. */
+function mustStore(publication: Publication, queue: Queue): boolean {
+  return (
+    queue.unique !== undefined || (queue.persists && (publication.persistent || queue.isQuorum))
+  );
+}
 
 /** Whether it keeps messages over a restart whatever their delivery mode. */
 function keepsAll(receiver: Receiver): boolean {
@@ -376,8 +388,31 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
       this.#enqueueWhereAccepted(publication, queues);
       return false;
     }
+    queues = this.#pass(publication, queues);
     if (queues.length > 0) this.#append(publication, queues);
     return true;
+  }
+
+  /** Hands a message to those who settle it at once, for whom it need not be stored; returns the queues that are left. */
+  #pass(publication: Publication, queues: readonly Queue[]): readonly Queue[] {
+    let passed = 0;
+    let left: Queue[] | undefined;
+    for (let at = 0; at < queues.length; at++) {
+      const queue = queues[at]!;
+      if (
+        queue.passes &&
+        !mustStore(publication, queue) &&
+        (passed > 0 || passing.openPassing(publication.source)) &&
+        queue.pass(passing)
+      ) {
+        if (passed === 0 && at > 0) left = queues.slice(0, at);
+        passed++;
+      } else if (passed > 0) {
+        left ??= [];
+        left.push(queue);
+      }
+    }
+    return passed === 0 ? queues : (left ?? NO_QUEUES);
   }
 
   /** Those of the queues in which there is no other message with the same key; a full one refuses it anyhow. */

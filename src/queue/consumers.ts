@@ -7,10 +7,14 @@
  * one of the highest priority, and one that comes later takes over when the active one has settled what it has.
  */
 
+import type { StoredMessage } from "../amqp/stored-message.ts";
+
 /** Who takes messages from a queue: declared here, implemented by the server's side. */
 export interface Consumer {
   readonly priority: number;
   readonly exclusive: boolean;
+  /** Whether it settles what it takes at once. */
+  readonly noAck: boolean;
   /** Kept by `Consumers`: whether it is in the rotation. False at first. */
   rotates: boolean;
   /** What it was delivered and has not settled. */
@@ -19,6 +23,8 @@ export interface Consumer {
   hasCredit(): boolean;
   /** Takes the message and either settles it or keeps it unacked; `sequence` and `bits` are for settling or requeueing. */
   deliver(position: number, sequence: number, bits: number): void;
+  /** Takes a message that nobody holds: it is settled with that. Borrowed. */
+  pass(message: StoredMessage): void;
   /** The queue is gone: the consumer ends, and its client is told. */
   queueDeleted(): void;
 }
@@ -39,6 +45,8 @@ export class Consumers {
   readonly #groups: Group[] = [];
   readonly #singleActive: boolean;
   readonly #byPriority: boolean;
+  /** How many of them have to settle what they take. */
+  #settling = 0;
   /** The single active consumer; if one waits to take over from it, it gets nothing more. */
   #active: Consumer | undefined;
 
@@ -50,6 +58,11 @@ export class Consumers {
 
   get count(): number {
     return this.#all.length;
+  }
+
+  /** Whether whoever takes a message settles it at once. */
+  get noAck(): boolean {
+    return this.#settling === 0;
   }
 
   get all(): readonly Consumer[] {
@@ -68,6 +81,7 @@ export class Consumers {
 
   add(consumer: Consumer): void {
     this.#all.push(consumer);
+    if (!consumer.noAck) this.#settling++;
     this.activate(consumer);
   }
 
@@ -113,6 +127,7 @@ export class Consumers {
     const index = this.#all.indexOf(consumer);
     if (index < 0) return;
     this.#all.splice(index, 1);
+    if (!consumer.noAck) this.#settling--;
     this.#stopRotating(consumer);
     if (!this.#all.some(({ priority }) => priority === consumer.priority)) {
       this.#groups.splice(this.#groups.indexOf(this.#group(consumer.priority)), 1);

@@ -195,6 +195,20 @@ export class Queue implements Holder {
     this.#dropExcess();
   }
 
+  /** Whether whoever takes the next message that comes settles it at once. */
+  get passes(): boolean {
+    return this.#ready.length === 0 && this.#consumers.noAck;
+  }
+
+  /** Hands a message that nobody holds (borrowed) to a consumer, if `passes`; false when none has credit. */
+  pass(passing: StoredMessage): boolean {
+    const consumer = this.#consumers.next();
+    if (consumer === undefined) return false;
+    this.enqueuedCount++;
+    consumer.pass(passing);
+    return true;
+  }
+
   /** Takes a message of which the queue is a holder. `bits` are `entryBits`. */
   enqueue(position: number, bits: number, priority: number): void {
     this.enqueuedCount++;

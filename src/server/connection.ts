@@ -6,6 +6,7 @@
  */
 
 import type { Duplex } from "node:stream";
+import { longAt, longlongAt } from "../amqp/byte-reader.ts";
 import { EXPECT_METHOD, unexpectedFrameFor } from "../amqp/content.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import {
@@ -215,7 +216,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   }
 
   onMethodFrame(number: number, buffer: Buffer, start: number, end: number): void {
-    const key = buffer.readInt32BE(start);
+    const key = longAt(buffer, start) | 0;
     try {
       const channel = this.#channels.get(number);
       if (channel === undefined) this.#otherMethod(number, key, buffer, start, end);
@@ -237,7 +238,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     // A publication is looked at when it is whole.
     if (channel.transaction !== undefined && key !== CHANNEL_CLOSE) channel.checkNotCommitting();
     if (key === ACK && end - start === 13) {
-      const deliveryTag = buffer.readUInt32BE(start + 4) * 2 ** 32 + buffer.readUInt32BE(start + 8);
+      const deliveryTag = longlongAt(buffer, start + 4);
       settle(channel, deliveryTag, (buffer[start + 12]! & 1) !== 0, "ack");
     } else if (key === CHANNEL_OPEN) {
       throw new AmqpError("CHANNEL_ERROR", "second 'channel.open' seen");

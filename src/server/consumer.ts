@@ -66,15 +66,10 @@ export class ChannelConsumer implements Consumer, DeliverySource {
 
   deliver(position: number, sequence: number, bits: number): void {
     const channel = this.#channel;
-    const deliveryTag = ++channel.lastDeliveryTag;
     const redelivered = (bits & REDELIVERED) !== 0;
-    channel.counts.delivered(this.noAck, redelivered);
-    this.queue.counts.delivered(this.noAck, redelivered);
     this.queue.open(position, message);
     if (redelivered) showDeliveryCount(this.queue, position, message);
-    channel.connection.output.deliver(this.#template, deliveryTag, redelivered, message);
-    const { vhost } = channel;
-    if (vhost.tracing) vhost.firehose.delivered(message, this.queue.name, redelivered, channel);
+    const deliveryTag = this.#send(message, redelivered);
     if (this.noAck) {
       this.queue.settle(position);
     } else {
@@ -83,6 +78,23 @@ export class ChannelConsumer implements Consumer, DeliverySource {
       channel.unacked.add(deliveryTag, this, position, sequence, bits);
     }
     channel.connection.writer.grew();
+  }
+
+  pass(passing: StoredMessage): void {
+    this.#send(passing, false);
+    this.#channel.connection.writer.grew();
+  }
+
+  /** Says the message to the client, and returns its delivery tag. */
+  #send(sent: StoredMessage, redelivered: boolean): number {
+    const channel = this.#channel;
+    const deliveryTag = ++channel.lastDeliveryTag;
+    channel.counts.delivered(this.noAck, redelivered);
+    this.queue.counts.delivered(this.noAck, redelivered);
+    channel.connection.output.deliver(this.#template, deliveryTag, redelivered, sent);
+    const { vhost } = channel;
+    if (vhost.tracing) vhost.firehose.delivered(sent, this.queue.name, redelivered, channel);
+    return deliveryTag;
   }
 
   settled(): void {

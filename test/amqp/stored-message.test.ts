@@ -1,5 +1,6 @@
 /** A message as it is kept: its layout in literal bytes, and what is written comes back. */
 import { describe, expect, test } from "vitest";
+import { deliverTemplate, Output } from "../../src/amqp/output.ts";
 import {
   type Envelope,
   type MessageSource,
@@ -151,6 +152,44 @@ seeded("whatever was written is there when it is opened", 150, (random) => {
     expect(message.exchange).toBe(given.routing.toString("utf8", 1, 1 + exchangeBytes));
     expect(message.routingKey).toBe(given.routing.toString("utf8", 2 + exchangeBytes));
   }
+});
+
+describe("a message that passes", () => {
+  /** A whole publication in one chunk. */
+  function chunked(given: Parts): MessageSource {
+    const source = together(given, 0x0102);
+    const { headerBuffer, headerStart, headerEnd, bodyStart, bodyEnd } = source;
+    const chunk = Buffer.concat([given.routing, headerBuffer]);
+    const shift = given.routing.length;
+    return {
+      ...{ routingBuffer: chunk, routingStart: 0, routingEnd: shift },
+      ...{ headerBuffer: chunk, headerStart: headerStart + shift, headerEnd: headerEnd + shift },
+      ...{ bodyBuffer: chunk, bodyStart: bodyStart + shift, bodyEnd: bodyEnd + shift },
+      contiguous: true,
+    };
+  }
+
+  seeded("is delivered as if it had been kept", 100, (random) => {
+    const given = { ...randomParts(random), body: random.bytes(random.between(1, 500)) };
+    const [kept, passing] = [new StoredMessage(), new StoredMessage()];
+    const { room, offset } = written(chunked(given), plain, 0);
+    kept.open(room, offset);
+    expect(passing.openPassing(chunked(given))).toBe(true);
+    const [one, other] = [kept, passing].map((message) => {
+      const output = new Output(131_072);
+      output.deliver(deliverTemplate(3, "tag"), 77, false, message);
+      return Buffer.concat(output.take().parts).toString("hex");
+    });
+    expect(one).toBe(other);
+  });
+
+  test("stands in one chunk, is small, and has a body", () => {
+    const passing = new StoredMessage();
+    expect(passing.openPassing(apart(parts))).toBe(false);
+    expect(passing.openPassing(together(parts, 1))).toBe(false);
+    expect(passing.openPassing({ ...chunked(parts), contiguous: false })).toBe(false);
+    expect(passing.openPassing(chunked({ ...parts, body: Buffer.alloc(3000) }))).toBe(false);
+  });
 });
 
 test("the longest exchange name and routing key there can be are kept", () => {

@@ -7,6 +7,7 @@ class FakeConsumer implements Consumer {
   readonly name: string;
   readonly priority: number;
   readonly exclusive: boolean;
+  noAck = false;
   rotates = false;
   unackedCount = 0;
   credit = Number.POSITIVE_INFINITY;
@@ -22,6 +23,7 @@ class FakeConsumer implements Consumer {
   }
 
   deliver(): void {}
+  pass(): void {}
   queueDeleted(): void {}
 }
 
@@ -43,6 +45,18 @@ describe("consumers", () => {
     const consumers = added(false, ...["a", "b", "c"].map((name) => new FakeConsumer(name)));
     expect(turns(consumers, 7)).toEqual(["a", "b", "c", "a", "b", "c", "a"]);
     expect(consumers.count).toBe(3);
+  });
+
+  test("settle all they take at once while there is none among them that acknowledges", () => {
+    const [one, other] = [new FakeConsumer("one"), new FakeConsumer("other")];
+    one.noAck = true;
+    const consumers = added(false, one);
+    expect(consumers.noAck).toBe(true);
+    consumers.add(other);
+    expect(consumers.noAck).toBe(false);
+    consumers.remove(other);
+    consumers.remove(other);
+    expect(consumers.noAck).toBe(true);
   });
 
   test("of a higher priority go first while they have credit", () => {

@@ -198,8 +198,12 @@ export class Bench implements QueueOwner {
     return bodies;
   }
 
-  consume(queue: Queue, options: { credit?: number; priority?: number } = {}): FakeConsumer {
+  consume(
+    queue: Queue,
+    options: { credit?: number; priority?: number; noAck?: boolean } = {},
+  ): FakeConsumer {
     const consumer = new FakeConsumer(this, queue, options.credit, options.priority);
+    consumer.noAck = options.noAck ?? false;
     queue.addConsumer(consumer);
     queue.consumerReady(consumer);
     return consumer;
@@ -209,10 +213,13 @@ export class Bench implements QueueOwner {
 export class FakeConsumer implements Consumer {
   readonly priority: number;
   readonly exclusive = false;
+  noAck = false;
   rotates = false;
   unackedCount = 0;
   credit: number;
   queueDeletions = 0;
+  /** Messages that passed without being stored. */
+  passed = 0;
   /** All that was ever delivered. */
   readonly deliveries: Delivery[] = [];
   readonly #bench: Bench;
@@ -236,6 +243,11 @@ export class FakeConsumer implements Consumer {
   deliver(position: number, sequence: number, bits: number): void {
     this.credit--;
     this.deliveries.push(this.#bench.delivery(this.#queue, position, sequence, bits));
+  }
+
+  pass(): void {
+    this.credit--;
+    this.passed++;
   }
 
   queueDeleted(): void {

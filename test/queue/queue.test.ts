@@ -1,5 +1,6 @@
 /** A queue: who gets what, what comes back to where, and what is dropped when. */
 import { beforeEach, describe, expect, test } from "vitest";
+import { StoredMessage } from "../../src/amqp/stored-message.ts";
 import { Bench } from "./fixtures.ts";
 
 let bench: Bench;
@@ -50,6 +51,40 @@ describe("messages", () => {
     queue.requeue(taken.position, taken.sequence, taken.bits);
     expect(bench.drain(queue)).toEqual(["a"]);
     expect(bench.deaths).toEqual([]);
+  });
+});
+
+describe("a message that nobody holds", () => {
+  const passing = new StoredMessage();
+
+  test("passes to consumers that settle at once, each in turn", () => {
+    const queue = bench.queue();
+    const consumers = [
+      bench.consume(queue, { noAck: true }),
+      bench.consume(queue, { noAck: true }),
+    ];
+    expect(queue.passes).toBe(true);
+    for (let count = 0; count < 4; count++) expect(queue.pass(passing)).toBe(true);
+    expect(consumers.map(({ passed }) => passed)).toEqual([2, 2]);
+    expect([queue.enqueuedCount, queue.readyCount, queue.unackedCount]).toEqual([4, 0, 0]);
+  });
+
+  test("does not pass those that wait, nor where somebody acknowledges", () => {
+    const queue = bench.queue();
+    const consumer = bench.consume(queue, { noAck: true, credit: 0 });
+    bench.publish(queue, "waits");
+    expect(queue.passes).toBe(false);
+    consumer.grant(5);
+    expect([consumer.bodies, queue.passes]).toEqual([["waits"], true]);
+    bench.consume(queue);
+    expect(queue.passes).toBe(false);
+  });
+
+  test("does not pass when nobody has credit", () => {
+    const queue = bench.queue();
+    expect([queue.passes, queue.pass(passing)]).toEqual([true, false]);
+    bench.consume(queue, { noAck: true, credit: 0 });
+    expect([queue.passes, queue.pass(passing), queue.enqueuedCount]).toEqual([true, false, 0]);
   });
 });
 
