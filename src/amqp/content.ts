@@ -7,12 +7,13 @@
  * `release`. Order of frames and sizes are checked here.
  */
 
-import { giveBodyBuffer, takeBodyBuffer } from "./body-buffers.ts";
 import { longAt, longlongAt } from "./byte-reader.ts";
 import { AmqpError, DecodeError, NO_METHOD } from "./errors.ts";
 import { FRAME_HEADER_BYTES } from "./frame-parser.ts";
 import { decodeMethod } from "./method-codec.ts";
 import { methods } from "./methods.ts";
+import type { Room } from "./room.ts";
+import type { Keeper } from "./stored-message.ts";
 
 /** What comes next on the channel. */
 export const EXPECT_METHOD = 0;
@@ -26,11 +27,28 @@ export const BODY_BYTES_ABSOLUTE_MAX = 536_870_912;
 const BODY_ALLOCATION_BYTES = 1 << 16;
 /** And for one byte that has come so many more. */
 const BODY_GROWTH = 16;
+/** Before a body there is room for all that a stored message has there beside exchange, key and header. */
+const ROOM_BEFORE_BODY = 256;
 
 const CLASS_BASIC = 60;
 /** Class and weight as one number. */
 const CLASS_BASIC_WEIGHT_0 = CLASS_BASIC << 16;
 const NO_BYTES = Buffer.alloc(0);
+
+/** Memory in which a body is put together, and which may be adopted by whoever stores the message. */
+export interface BodyMemory extends Room, Keeper {
+  readonly isBorrowed: boolean;
+  /** From now on somebody else needs it, too, until a `free` of its own; false when somebody has adopted it before. */
+  adopt(): boolean;
+  free(): void;
+  /** Nobody needs what was taken here any more, not even in this turn. */
+  drop(): void;
+}
+
+export interface BodyMemories {
+  /** Memory of at least so many bytes, with anything in it. */
+  take(bytes: number): BodyMemory;
+}
 
 export class Content {
   state = EXPECT_METHOD;
@@ -55,12 +73,14 @@ export class Content {
   bodyBytes = 0;
 
   readonly #bodyBytesMax: number;
+  /** Where it is, when it came in pieces. */
+  bodyMemory: BodyMemory | undefined = undefined;
   #bytesLeft = 0;
-  /** Whether the body is in a buffer that is used again. */
-  #ownsBody = false;
+  readonly #memories: BodyMemories;
 
-  constructor(bodyBytesMax: number) {
+  constructor(bodyBytesMax: number, memories: BodyMemories) {
     this.#bodyBytesMax = bodyBytesMax;
+    this.#memories = memories;
   }
 
   get tooLarge(): boolean {
@@ -139,17 +159,31 @@ export class Content {
   }
 
   #collect(buffer: Buffer, start: number, end: number): void {
-    const needed = this.bodyEnd + end - start;
-    if (needed > this.bodyBuffer.length) {
-      const announced = Math.max(BODY_ALLOCATION_BYTES, this.bodyEnd * BODY_GROWTH);
-      const larger = takeBodyBuffer(Math.max(needed, Math.min(this.bodyBytes, announced)));
-      this.bodyBuffer.copy(larger, 0, 0, this.bodyEnd);
-      if (this.#ownsBody) giveBodyBuffer(this.bodyBuffer);
-      this.bodyBuffer = larger;
-      this.#ownsBody = true;
+    if (this.bodyMemory === undefined) {
+      const { routingStart, routingEnd, headerStart, headerEnd } = this;
+      this.bodyStart = ROOM_BEFORE_BODY + routingEnd - routingStart + headerEnd - headerStart;
+      this.bodyEnd = this.bodyStart;
     }
+    const needed = this.bodyEnd + end - start + 1;
+    if (needed > this.bodyBuffer.length) this.#grow(needed);
     buffer.copy(this.bodyBuffer, this.bodyEnd, start, end);
-    this.bodyEnd = needed;
+    this.bodyEnd += end - start;
+  }
+
+  /** Sees to room for so many bytes, those before and behind the body included. */
+  #grow(needed: number): void {
+    const all = this.bodyStart + this.bodyBytes + 1;
+    const announced = Math.max(
+      BODY_ALLOCATION_BYTES,
+      (this.bodyEnd - this.bodyStart) * BODY_GROWTH,
+    );
+    const larger = this.#memories.take(Math.max(needed, Math.min(all, announced)));
+    if (this.bodyMemory !== undefined) {
+      this.bodyBuffer.copy(larger.buffer, this.bodyStart, this.bodyStart, this.bodyEnd);
+      this.bodyMemory.drop();
+    }
+    this.bodyMemory = larger;
+    this.bodyBuffer = larger.buffer;
   }
 
   /** Copies what is borrowed; to be called when the chunk ends before the content does. The body is kept already. */
@@ -174,8 +208,8 @@ export class Content {
   }
 
   #forgetBody(): void {
-    if (this.#ownsBody) giveBodyBuffer(this.bodyBuffer);
-    this.#ownsBody = false;
+    this.bodyMemory?.drop();
+    this.bodyMemory = undefined;
     this.bodyBuffer = NO_BYTES;
   }
 

@@ -16,7 +16,7 @@
  * their channel; the body frame of a message larger than the consumer's frame-max is split on the way out.
  */
 
-import type { Content } from "./content.ts";
+import type { BodyMemory, Content } from "./content.ts";
 import {
   FRAME_BODY,
   FRAME_END,
@@ -53,7 +53,7 @@ export type MessageSource = Pick<
   | "bodyStart"
   | "bodyEnd"
   | "contiguous"
->;
+> & { readonly bodyMemory?: Content["bodyMemory"] };
 
 /** What the broker notes about a message, beside what its sender says. */
 export interface Envelope {
@@ -83,6 +83,17 @@ export function messageBytes(source: MessageSource, envelope: Envelope): number 
 export interface Keeper {
   borrow(): void;
   giveBack(): void;
+}
+
+/** Where a message of `bytes` bytes can be written so that its body stays where it is, if that is possible. */
+export function standingAt(
+  { bodyMemory, bodyStart, bodyEnd }: MessageSource,
+  bytes: number,
+): { readonly memory: BodyMemory; readonly offset: number } | undefined {
+  if (bodyMemory === undefined || bodyEnd === bodyMemory.buffer.length) return undefined;
+  // The end of the frame follows the body.
+  const offset = bodyEnd + 1 - bytes;
+  return offset < 0 || bodyStart === bodyEnd ? undefined : { memory: bodyMemory, offset };
 }
 
 /** Where messages are; nobody else uses the bytes when there is no keeper. */
@@ -141,7 +152,9 @@ export function writeMessage(
   buffer[at + headerBytes] = FRAME_END;
   if (bodyBytes === 0) return;
   at = writeFrame(room, at + headerBytes + 1, FRAME_BODY, bodyBytes);
-  copyBytes(room, at, roomAround(source.bodyBuffer), source.bodyStart, source.bodyEnd);
+  const isThere = source.bodyBuffer === buffer && source.bodyStart === at;
+  if (!isThere)
+    copyBytes(room, at, roomAround(source.bodyBuffer), source.bodyStart, source.bodyEnd);
   buffer[at + bodyBytes] = FRAME_END;
 }
 

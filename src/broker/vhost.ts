@@ -7,7 +7,7 @@
 
 import { AmqpError } from "../amqp/errors.ts";
 import type { FieldTable } from "../amqp/field-table.ts";
-import { messageBytes, StoredMessage, writeMessage } from "../amqp/stored-message.ts";
+import { messageBytes, StoredMessage, standingAt, writeMessage } from "../amqp/stored-message.ts";
 import type { Clock } from "../clock.ts";
 import { deduplicationKey } from "../exchange/deduplication-key.ts";
 import type { Destination } from "../exchange/exchange.ts";
@@ -463,7 +463,9 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
   ): number {
     const { store } = this;
     const { source } = publication;
-    const position = store.append(messageBytes(source, publication), holders, persistent, label);
+    const bytes = messageBytes(source, publication);
+    const at = standingAt(source, bytes);
+    const position = store.append(bytes, holders, persistent, label, at);
     const place = store.locate(position);
     writeMessage(place, place.offset, source, publication, this.clock.now());
     return position;

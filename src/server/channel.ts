@@ -25,6 +25,9 @@ import { settleAll } from "./settling.ts";
 import { Transaction } from "./transaction.ts";
 import { Unacked } from "./unacked.ts";
 
+/** Bodies in pieces are put together in buffers of the size of a segment in memory, and become segments when they are large. */
+const BODY_MEMORY_BYTES = 1 << 20;
+
 export class Channel implements ClientChannel, Actor {
   readonly number: number;
   readonly connection: Connection;
@@ -56,7 +59,8 @@ export class Channel implements ClientChannel, Actor {
     this.vhost = vhost;
     this.output = connection.output;
     this.unacked = new Unacked(vhost.clock, connection.host.memory);
-    this.content = new Content(connection.host.settings.maxMessageSize);
+    const { settings, memory } = connection.host;
+    this.content = new Content(settings.maxMessageSize, memory.pool(BODY_MEMORY_BYTES));
     this.publishing = new Publishing(this, vhost);
   }
 

@@ -7,7 +7,7 @@
  */
 
 import type { MemoryBudget } from "./memory-budget.ts";
-import type { Keeper } from "./message-store.ts";
+import type { Memory } from "./message-store.ts";
 
 /** Spare buffers are kept up to so many bytes together, and two in any case. */
 const KEPT_BYTES_MAX = 1 << 24;
@@ -16,16 +16,18 @@ const KEPT_MIN = 2;
 const UNUSUAL_BYTES_MAX = 1 << 22;
 
 /** A buffer of a pool's, of which nobody knows what is in it. */
-export class PooledBuffer implements Keeper {
-  readonly bytes: Buffer;
+export class PooledBuffer implements Memory {
+  readonly buffer: Buffer;
   readonly view: DataView;
   readonly #pool: BufferPool;
   #borrowers = 0;
-  #isFree = false;
+  #isAdopted = false;
+  /** Who took it, and who adopted it, as long as they need it. */
+  #owners = 1;
 
   constructor(bytes: number, pool: BufferPool) {
-    this.bytes = Buffer.allocUnsafeSlow(bytes);
-    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, bytes);
+    this.buffer = Buffer.allocUnsafeSlow(bytes);
+    this.view = new DataView(this.buffer.buffer, this.buffer.byteOffset, bytes);
     this.#pool = pool;
   }
 
@@ -39,17 +41,34 @@ export class PooledBuffer implements Keeper {
 
   giveBack(): void {
     this.#borrowers--;
-    if (this.#borrowers === 0 && this.#isFree) this.#pool.returned(this);
+    if (this.#borrowers === 0 && this.#owners === 0) this.#pool.returned(this);
   }
 
-  /** Nobody keeps anything in it after this turn. */
+  adopt(): boolean {
+    if (this.#isAdopted) return false;
+    this.#isAdopted = true;
+    this.#owners++;
+    return true;
+  }
+
   free(): void {
-    this.#isFree = true;
-    this.#pool.freed(this);
+    this.#owners--;
+    if (this.#owners === 0) this.#pool.freed(this);
   }
 
+  drop(): void {
+    if (this.#isAdopted) {
+      this.free();
+      return;
+    }
+    this.#owners = 0;
+    this.#pool.dropped(this);
+  }
+
+  /** It is somebody's again. */
   reuse(): void {
-    this.#isFree = false;
+    this.#isAdopted = false;
+    this.#owners = 1;
   }
 }
 
@@ -72,13 +91,13 @@ export class BufferPool {
     const isUsual = fits(this.bufferBytes, bytes);
     if (isUsual) this.#wasTaken = true;
     const wanted = isUsual ? this.bufferBytes : bytes;
-    const index = this.#spare.findLastIndex(({ bytes: { length } }) =>
+    const index = this.#spare.findLastIndex(({ buffer: { length } }) =>
       isUsual ? length === wanted : fits(length, wanted),
     );
     if (index < 0) return this.#fresh(wanted);
     const spare = this.#spare[index]!;
     this.#spare.splice(index, 1);
-    this.#budget.reuse(spare.bytes.length);
+    this.#budget.reuse(spare.buffer.length);
     spare.reuse();
     return spare;
   }
@@ -91,19 +110,24 @@ export class BufferPool {
 
   /** What sockets still borrow is theirs: nobody can make them write. */
   freed(buffer: PooledBuffer): void {
-    if (buffer.isBorrowed) this.#budget.take(-buffer.bytes.length);
-    else this.#keep(buffer);
+    if (buffer.isBorrowed) this.#budget.take(-buffer.buffer.length);
+    else this.#keep(buffer, this.#resting);
+  }
+
+  /** Nobody looks at it in this turn, either. */
+  dropped(buffer: PooledBuffer): void {
+    this.#keep(buffer, this.#spare);
   }
 
   /** The last socket has written what it had of a buffer that is free. */
   returned(buffer: PooledBuffer): void {
-    this.#budget.take(buffer.bytes.length);
-    this.#keep(buffer);
+    this.#budget.take(buffer.buffer.length);
+    this.#keep(buffer, this.#resting);
   }
 
   /** Keeps it in the place of the one that has waited longest, when there are enough. */
-  #keep(buffer: PooledBuffer): void {
-    const { length } = buffer.bytes;
+  #keep(buffer: PooledBuffer, among: PooledBuffer[]): void {
+    const { length } = buffer.buffer;
     const isWelcome = length <= UNUSUAL_BYTES_MAX || length === this.bufferBytes;
     const keptMax = this.#budget.isShort ? KEPT_MIN : this.#keptMax;
     const isFull = this.#spare.length + this.#resting.length >= keptMax;
@@ -113,7 +137,7 @@ export class BufferPool {
       this.#budget.take(-length);
       return;
     }
-    this.#resting.push(buffer);
+    among.push(buffer);
     this.#budget.keep(length);
   }
 
@@ -123,9 +147,9 @@ export class BufferPool {
       this.#drop(buffer);
   }
 
-  #drop({ bytes }: PooledBuffer): void {
-    this.#budget.reuse(bytes.length);
-    this.#budget.take(-bytes.length);
+  #drop({ buffer }: PooledBuffer): void {
+    this.#budget.reuse(buffer.length);
+    this.#budget.take(-buffer.length);
   }
 
   /** Nobody looks any more at what was given back. Whoever needs the next buffer finds one that goes now, when memory is short. */

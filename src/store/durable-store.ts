@@ -5,7 +5,7 @@
 
 import type { Journal } from "./journal.ts";
 import type { MemoryStore } from "./memory-store.ts";
-import type { FlushListener, Holder, MessageStore, Place } from "./message-store.ts";
+import type { FlushListener, Holder, MessageStore, Place, StandingAt } from "./message-store.ts";
 import { POSITION_BASE } from "./segment-format.ts";
 
 export class DurableStore implements MessageStore {
@@ -17,10 +17,16 @@ export class DurableStore implements MessageStore {
     this.#journal = journal;
   }
 
-  append(bytes: number, holders: readonly Holder[], persistent: boolean, label: number): number {
+  append(
+    bytes: number,
+    holders: readonly Holder[],
+    persistent: boolean,
+    label: number,
+    at?: StandingAt,
+  ): number {
     return persistent && holders.some((holder) => holder.persists)
       ? this.#journal.append(bytes, holders, label)
-      : this.#memory.append(bytes, holders);
+      : this.#memory.append(bytes, holders, persistent, label, at);
   }
 
   locate(position: number): Place {

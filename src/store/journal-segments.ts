@@ -89,7 +89,7 @@ export class JournalSegments {
     this.use(segment);
     if (this.isLost(position)) throw new Error(`message ${ordinal} of ${segment.name} is damaged`);
     const { keeper } = segment;
-    const { bytes: buffer, view } = keeper;
+    const { buffer, view } = keeper;
     this.#place ??= { buffer, view, keeper, offset: 0 };
     this.#place.buffer = buffer;
     this.#place.view = view;

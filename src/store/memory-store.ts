@@ -15,7 +15,7 @@ import type { Turn } from "../turn.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 import { type Disk, isDiskError } from "./disk.ts";
 import type { MemoryBudget } from "./memory-budget.ts";
-import type { FlushListener, Holder, MessageStore, Place } from "./message-store.ts";
+import type { FlushListener, Holder, MessageStore, Place, StandingAt } from "./message-store.ts";
 import { Moves } from "./moves.ts";
 import { NumberTable } from "./number-table.ts";
 import { Segment } from "./segment.ts";
@@ -148,8 +148,27 @@ export class MemoryStore implements MessageStore {
     this.#place = { buffer, view, keeper, offset: 0 };
   }
 
-  append(bytes: number, holders: readonly Holder[]): number {
+  append(
+    bytes: number,
+    holders: readonly Holder[],
+    _persistent?: boolean,
+    _label?: number,
+    at?: StandingAt,
+  ): number {
+    if (at !== undefined && bytes > MESSAGE_BYTES_MAX && at.memory.adopt())
+      return this.#adopt(bytes, holders.length, at);
     return this.#append(bytes, holders.length);
+  }
+
+  /** A large message gets a segment of its own, and where it stands is as good as any other place. */
+  #adopt(bytes: number, holders: number, { memory, offset }: StandingAt): number {
+    this.#schedule();
+    const segment = new MemorySegment(this.#nextNumber++, this.#home);
+    segment.adopted(memory);
+    this.#segments.set(segment.number, segment);
+    segment.usedBytes = offset + bytes;
+    segment.touch();
+    return segment.start + segment.add(offset, bytes, holders);
   }
 
   #append(bytes: number, holders: number): number {
@@ -232,7 +251,7 @@ export class MemoryStore implements MessageStore {
     this.#use(segment);
     const place = this.#place;
     const { keeper } = segment;
-    place.buffer = keeper.bytes;
+    place.buffer = keeper.buffer;
     place.view = keeper.view;
     place.keeper = keeper;
     place.offset = segment.recordStart(ordinal);

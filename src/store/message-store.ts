@@ -12,6 +12,20 @@ export interface Keeper {
   giveBack(): void;
 }
 
+/** A buffer that is used again when nobody needs it any more. */
+export interface Memory extends Keeper {
+  readonly buffer: Buffer;
+  readonly view: DataView;
+  /** Whether a socket still refers to it. */
+  readonly isBorrowed: boolean;
+  /** From now on somebody else needs it, too, until a `free` of its own; false when somebody has adopted it before. */
+  adopt(): boolean;
+  /** Who took or adopted it keeps nothing in it after this turn. */
+  free(): void;
+  /** Who took it keeps nothing in it, not even for this turn. */
+  drop(): void;
+}
+
 /** Where a message is now: `view` is over the same bytes as `buffer`. A scratch object of the store's. */
 export interface Place {
   readonly buffer: Buffer;
@@ -33,13 +47,26 @@ export interface FlushListener {
   onFlushed(): void;
 }
 
+/** Where bytes of a message stand before it is stored. */
+export interface StandingAt {
+  readonly memory: Memory;
+  readonly offset: number;
+}
+
 export interface MessageStore {
   /**
    * Makes room for `bytes` bytes that each of `holders` will hold, and returns their position. The caller writes the
    * bytes at `locate(position)` before it calls the store again. A persistent message of durable holders is given back
-   * with its `label` after a restart.
+   * with its `label` after a restart. `at` is where much of the message stands already, with room for all of it: the store may
+   * adopt that memory.
    */
-  append(bytes: number, holders: readonly Holder[], persistent: boolean, label: number): number;
+  append(
+    bytes: number,
+    holders: readonly Holder[],
+    persistent: boolean,
+    label: number,
+    at?: StandingAt,
+  ): number;
 
   /** Where a held message is. The answer is good until the next call; the bytes stay as they are for the turn, or while they are borrowed. */
   locate(position: number): Place;

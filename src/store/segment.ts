@@ -7,8 +7,9 @@
  */
 
 import { broken } from "../assert.ts";
-import type { BufferPool, PooledBuffer } from "./buffer-pool.ts";
+import type { BufferPool } from "./buffer-pool.ts";
 import type { Evictable, MemoryBudget } from "./memory-budget.ts";
+import type { Memory } from "./message-store.ts";
 import { NumberTable } from "./number-table.ts";
 
 const FIRST_MESSAGES = 64;
@@ -45,7 +46,7 @@ export abstract class Segment implements Evictable {
   /** The position of ordinal 0. */
   readonly start: number;
   readonly #memory: SegmentMemory;
-  #buffer: PooledBuffer | undefined;
+  #buffer: Memory | undefined;
   /** Bytes in use, of the buffer or of the file. */
   usedBytes = 0;
   /** Messages in it. */
@@ -75,13 +76,13 @@ export abstract class Segment implements Evictable {
   }
 
   /** Whose bytes it has. */
-  get keeper(): PooledBuffer {
+  get keeper(): Memory {
     if (this.#buffer === undefined) broken(`segment ${this.number} is not in memory`);
     return this.#buffer;
   }
 
   get buffer(): Buffer {
-    return this.keeper.bytes;
+    return this.keeper.buffer;
   }
 
   get view(): DataView {
@@ -91,7 +92,12 @@ export abstract class Segment implements Evictable {
   /** Its bytes are to be in memory from now on: makes room for so many, and returns the buffer for them. */
   takeBuffer(bytes: number): Buffer {
     this.#buffer = this.#memory.pool.take(bytes);
-    return this.#buffer.bytes;
+    return this.#buffer.buffer;
+  }
+
+  /** Its bytes are in this memory, which it has adopted. */
+  adopted(memory: Memory): void {
+    this.#buffer = memory;
   }
 
   /** What `fill` returns, which reads the bytes into the buffer just taken: without them there is nothing in memory. */

@@ -1,9 +1,11 @@
 /** A content put together from its frames: in order or not, from one chunk or many, small or too large. */
+
 import { describe, expect, test } from "vitest";
 import { Content, EXPECT_METHOD, unexpectedFrameFor } from "../../src/amqp/content.ts";
 import { AmqpError } from "../../src/amqp/errors.ts";
 import { type FrameHandler, FrameParser } from "../../src/amqp/frame-parser.ts";
 import { type Random, seeded } from "../seeded.ts";
+import { memories } from "./memories.ts";
 import { arrivals, frame, wire } from "./wire.ts";
 
 const publish = wire(0, 60, 0, 40, 0, 0, 2, "ex", 3, "key", 0b01);
@@ -66,7 +68,7 @@ function errorOf(action: () => unknown): AmqpError {
 
 describe("a content", () => {
   test("without body is complete with its header", () => {
-    const content = new Content(100);
+    const content = new Content(100, memories);
     add.publish(content, publish);
     expect(add.header(content, header(0))).toBe(true);
     expect(taken(content)).toEqual(whole(""));
@@ -74,7 +76,7 @@ describe("a content", () => {
   });
 
   test("with a body is complete with its last byte", () => {
-    const content = new Content(100);
+    const content = new Content(100, memories);
     add.publish(content, publish);
     expect(add.header(content, header(5))).toBe(false);
     expect(add.body(content, wire("ab"))).toBe(false);
@@ -85,7 +87,7 @@ describe("a content", () => {
   });
 
   test("may be followed by the next one, which takes nothing over from it", () => {
-    const content = new Content(100);
+    const content = new Content(100, memories);
     for (const body of ["abcde", "", "x", "yz"]) {
       add.publish(content, publish);
       let complete = add.header(content, header(body.length));
@@ -99,7 +101,7 @@ describe("a content", () => {
     const chunk = Buffer.concat([publish, header(3), wire("abc")]);
     const headerStart = publish.length;
     const bodyStart = headerStart + header(3).length;
-    const content = new Content(100);
+    const content = new Content(100, memories);
     content.begin(chunk, 0, headerStart);
     content.addHeader(chunk, headerStart, bodyStart);
     content.addBody(chunk, bodyStart, chunk.length);
@@ -114,13 +116,13 @@ describe("a content", () => {
     [0b10, false, true],
     [0b11, true, true],
   ])("with the flags %i is mandatory: %s, immediate: %s", (flags, mandatory, immediate) => {
-    const content = new Content(100);
+    const content = new Content(100, memories);
     add.publish(content, wire(0, 60, 0, 40, 0, 0, 0, 0, flags));
     expect([content.mandatory, content.immediate]).toEqual([mandatory, immediate]);
   });
 
   test("lets go of its buffers when it is released", () => {
-    const content = new Content(100);
+    const content = new Content(100, memories);
     add.publish(content, publish);
     add.header(content, header(1));
     add.body(content, wire("x"));
@@ -145,7 +147,7 @@ describe("a content whose chunk ends", () => {
   test.each(Array.from({ length: 16 }, (_, bits) => [bits.toString(2).padStart(4, "0"), bits]))(
     "behind the frames %s is kept through detach",
     (_, bits) => {
-      const content = new Content(100);
+      const content = new Content(100, memories);
       let chunk: Buffer[] = [];
       for (const [index, [kind, bytes]] of frames.entries()) {
         const own = Buffer.from(bytes);
@@ -162,7 +164,7 @@ describe("a content whose chunk ends", () => {
   );
 
   test("may be detached twice, and at rest", () => {
-    const content = new Content(100);
+    const content = new Content(100, memories);
     content.detach();
     const bytes = Buffer.from(publish);
     add.publish(content, bytes);
@@ -183,7 +185,7 @@ class Receiver implements FrameHandler {
   readonly #parser = new FrameParser(this, 4096);
 
   constructor(bodyBytesMax: number) {
-    this.content = new Content(bodyBytesMax);
+    this.content = new Content(bodyBytesMax, memories);
   }
 
   push(chunk: Buffer): void {
@@ -265,7 +267,7 @@ describe("a body larger than allowed", () => {
     ["whole", [11]],
     ["in pieces", [4, 4, 3]],
   ])("is counted to its end and not kept: %s", (_, pieces) => {
-    const content = new Content(10);
+    const content = new Content(10, memories);
     add.publish(content, publish);
     add.header(content, header(11));
     expect(content.tooLarge).toBe(true);
@@ -275,7 +277,7 @@ describe("a body larger than allowed", () => {
   });
 
   test("begins with the first byte too many", () => {
-    const content = new Content(10);
+    const content = new Content(10, memories);
     add.publish(content, publish);
     add.header(content, header(10));
     expect(content.tooLarge).toBe(false);
@@ -291,7 +293,7 @@ describe("a body larger than allowed", () => {
 });
 
 test("a promise of a large body takes no memory before the body comes", () => {
-  const content = new Content(2 ** 29);
+  const content = new Content(2 ** 29, memories);
   add.publish(content, publish);
   add.header(content, header(2 ** 29));
   expect(content.bodyBuffer.length).toBe(0);
@@ -308,9 +310,9 @@ describe("refused", () => {
 
   /** A content in which a header, or a body, is due. */
   const due = {
-    method: () => new Content(100),
+    method: () => new Content(100, memories),
     header: () => {
-      const content = new Content(100);
+      const content = new Content(100, memories);
       add.publish(content, publish);
       return content;
     },
@@ -368,7 +370,7 @@ describe("refused", () => {
   });
 
   test("is more body than announced even where it is too large to be kept", () => {
-    const content = new Content(2);
+    const content = new Content(2, memories);
     add.publish(content, publish);
     add.header(content, header(5));
     add.body(content, wire("abcd"));
@@ -397,7 +399,7 @@ describe("refused", () => {
 
 describe("header and body", () => {
   function contiguousIn(chunks: Buffer[]): boolean {
-    const content = new Content(1000);
+    const content = new Content(1000, memories);
     let contiguous: boolean | undefined;
     const parser = new FrameParser(
       {
@@ -454,14 +456,14 @@ describe("a body that came in pieces", () => {
   }
 
   test("stays as it is while its content is in use", () => {
-    const [one, other] = [new Content(1000), new Content(1000)];
+    const [one, other] = [new Content(1000, memories), new Content(1000, memories)];
     const kept = collect(one, "a");
     expect(collect(other, "b").toString()).toBe("b".repeat(200));
     expect(kept.toString()).toBe("a".repeat(200));
   });
 
   test("gives its buffer to the next one afterwards", () => {
-    const content = new Content(1000);
+    const content = new Content(1000, memories);
     const first = collect(content, "a");
     content.release();
     expect(collect(content, "b").buffer).toBe(first.buffer);

@@ -2,6 +2,7 @@
  * The hand-written lanes for publish, deliver, ack and nack against the generic codec: the same bytes, and the same
  * opinion of any input.
  */
+
 import { describe, expect, test } from "vitest";
 import { ByteWriter } from "../../src/amqp/byte-writer.ts";
 import { Content } from "../../src/amqp/content.ts";
@@ -10,6 +11,7 @@ import { decodeMethod, encodeMethod } from "../../src/amqp/method-codec.ts";
 import type { MethodArguments, MethodName } from "../../src/amqp/methods.ts";
 import { deliverTemplate, Output } from "../../src/amqp/output.ts";
 import { type Random, seeded } from "../seeded.ts";
+import { memories } from "./memories.ts";
 import { randomArguments, randomText } from "./random-values.ts";
 import { storedMessage } from "./stored.ts";
 import { frame, wire } from "./wire.ts";
@@ -74,7 +76,7 @@ describe("what the lane writes is what the codec writes:", () => {
 
 /** A publish as the lane sees it, or undefined when it refuses. */
 function byLane(bytes: Buffer): object | undefined {
-  const content = new Content(100);
+  const content = new Content(100, memories);
   try {
     content.begin(bytes, 4, bytes.length - 4);
   } catch (error) {
@@ -143,7 +145,7 @@ describe("what the lane makes of a publish is what the codec makes of it:", () =
 
 test("a publish that the lane refuses is refused in RabbitMQ's words", () => {
   const cut = amid(wire(0, 60, 0, 40, 0, 0, 1, "x", 1, "k"));
-  expect(() => new Content(100).begin(cut, 4, cut.length - 4)).toThrow(
+  expect(() => new Content(100, memories).begin(cut, 4, cut.length - 4)).toThrow(
     "cannot decode <<0,0,1,120,1,107>>",
   );
 });

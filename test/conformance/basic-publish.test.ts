@@ -2,7 +2,7 @@
  * basic.publish and basic.return: what is checked and in which order, what comes back, and that the bytes of
  * a message arrive as they were sent. Reference rows P1 to P7, P10 to P12 and A13.
  */
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import type { Channel, Message, Options } from "amqplib";
 import { expect, test } from "vitest";
 import {
@@ -381,3 +381,36 @@ test("P11 a body of several MiB arrives byte for byte", async () => {
   publisher.sendToQueue(queue, body);
   expect((await inbox.next()).content.equals(body)).toBe(true);
 });
+
+test("P11 large messages of several publishers reach each of their queues as they were, also after a requeue", async () => {
+  const channel = await openChannel();
+  const exchange = unique("exchange");
+  await channel.assertExchange(exchange, "fanout", { autoDelete: true });
+  const queues = await Promise.all([newQueue(channel), newQueue(channel), newQueue(channel)]);
+  for (const queue of queues) await channel.bindQueue(queue, exchange, "");
+  const bodies = Array.from({ length: 24 }, (_, index) => randomBytes(60_000 + 70_001 * index));
+  const sums = bodies.map(sum).sort();
+  const [fast, slow, late] = queues as [string, string, string];
+  const inbox = await consume(await openChannel(), fast, { noAck: true });
+  const again = await openChannel();
+  await again.prefetch(2);
+  const requeueing = await consume(again, slow);
+  const publishers = await Promise.all([openChannel(), openChannel()]);
+  for (const [index, body] of bodies.entries())
+    publishers[index % 2]!.publish(exchange, "", body, { persistent: index % 3 === 0 });
+  const found = { fast: [] as string[], slow: [] as string[], late: [] as string[] };
+  while (found.fast.length < bodies.length) found.fast.push(sum((await inbox.next()).content));
+  while (found.slow.length < bodies.length) {
+    const message = await requeueing.next();
+    if (message.fields.redelivered) found.slow.push(sum(message.content));
+    if (message.fields.redelivered) again.ack(message);
+    else again.nack(message);
+  }
+  for (const { content } of await drain(channel, late)) found.late.push(sum(content));
+  for (const [queue, received] of Object.entries(found))
+    expect([queue, received.sort()]).toEqual([queue, sums]);
+});
+
+function sum(body: Buffer): string {
+  return createHash("sha1").update(body).digest("hex");
+}

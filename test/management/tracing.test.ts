@@ -212,3 +212,23 @@ test.skipIf(isForeign)("M2 a routing key with no room for the whole name is cut"
   // 8 bytes before it, and of the two bytes of the last character one.
   expect((await next()).fields.routingKey).toBe(`publish.${"ä".repeat(123)}`);
 });
+
+test("M2 each copy has the body of its own message, however fast they come", async () => {
+  const { channel, next } = await traced();
+  await channel.assertQueue("q");
+  await channel.consume("q", () => undefined, { noAck: true });
+  // Of one small and one large kind, and more than is read at a time.
+  const bodies = Array.from({ length: 40 }, (_, index) =>
+    Buffer.alloc(index % 2 === 0 ? 900 : 60_000, index),
+  );
+  for (const body of bodies) channel.sendToQueue("q", body);
+  const copied = { publish: [] as Buffer[], deliver: [] as Buffer[] };
+  for (let copy = 0; copy < 2 * bodies.length; copy++) {
+    const { fields, content } = await next();
+    copied[fields.routingKey === "publish." ? "publish" : "deliver"].push(content);
+  }
+  for (const [kind, found] of Object.entries(copied)) {
+    const wrong = bodies.findIndex((body, index) => !found[index]?.equals(body));
+    expect([kind, wrong]).toEqual([kind, -1]);
+  }
+});

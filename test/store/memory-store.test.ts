@@ -1,73 +1,20 @@
 /** The store in memory: what is held keeps its bytes, what is not gives its memory back. */
 import { describe, expect, test } from "vitest";
-import type { Disk } from "../../src/store/disk.ts";
 import { MemoryBudget } from "../../src/store/memory-budget.ts";
 import { MemoryStore } from "../../src/store/memory-store.ts";
-import type { Holder } from "../../src/store/message-store.ts";
 import { Turn } from "../../src/turn.ts";
 import { Random, seeded } from "../seeded.ts";
+import {
+  append,
+  expectIntact,
+  holders,
+  MIB,
+  newStore,
+  octets,
+  TABLES,
+  TestStore,
+} from "./memory-fixtures.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";
-
-const MIB = 1 << 20;
-
-const holders: Holder[] = [1, 2, 3].map((id) => ({ id, persists: false }));
-const one = holders.slice(0, 1);
-
-/** What may come on top of the messages: a table of eight bytes for each. */
-const TABLES = MIB / 4;
-
-class TestStore extends MemoryStore {
-  readonly #budget: MemoryBudget;
-
-  constructor(
-    turn = new Turn(() => undefined),
-    budget = new MemoryBudget(Number.POSITIVE_INFINITY),
-    disk: Disk | undefined = undefined,
-  ) {
-    super({
-      turn,
-      budget,
-      disk,
-      onWriteTrouble: (error) => {
-        if (error !== undefined) throw error;
-      },
-    });
-    this.#budget = budget;
-  }
-
-  /** Without buffers that only wait to be used again. */
-  get allocatedBytes(): number {
-    return this.#budget.usedBytes - this.#budget.keptBytes;
-  }
-}
-
-function newStore(): TestStore {
-  return new TestStore();
-}
-
-/** Octets that repeat only after 256, so that a message in a wrong place is noticed. */
-const pattern = Buffer.alloc(6 * MIB);
-
-for (let index = 0; index < pattern.length; index++) pattern[index] = index * 7;
-
-function octets(bytes: number, seed: number): Buffer {
-  return pattern.subarray(seed % 256, (seed % 256) + bytes);
-}
-
-function append(store: MemoryStore, bytes: number, seed: number, by = one): number {
-  const position = store.append(bytes, by);
-  const { buffer, view, offset } = store.locate(position);
-  octets(bytes, seed).copy(buffer, offset);
-  // The view is over the same bytes.
-  if (view.getUint8(offset) !== octets(1, seed)[0]) throw new Error("view and buffer differ");
-  return position;
-}
-
-function expectIntact(store: MemoryStore, position: number, bytes: number, seed: number): void {
-  const { buffer, offset } = store.locate(position);
-  if (!buffer.subarray(offset, offset + bytes).equals(octets(bytes, seed)))
-    throw new Error(`the ${bytes} bytes at position ${position} have changed`);
-}
 
 interface Message {
   position: number;
@@ -254,59 +201,6 @@ describe("memory", () => {
       store.release(small);
       store.release(after);
     }
-  });
-
-  /** A message that is released after `borrow`, and a look at what stands in its place afterwards. */
-  function released(store: TestStore, bytes: number, borrow: boolean): () => Buffer {
-    const position = append(store, bytes, 1);
-    const { buffer, offset, keeper } = store.locate(position);
-    if (borrow) keeper.borrow();
-    store.release(position);
-    return () => buffer.subarray(offset, offset + bytes);
-  }
-
-  /** A flow of messages that takes many segments. */
-  function flow(store: TestStore): void {
-    for (let message = 0; message < 9000; message++) {
-      store.release(append(store, 1000, message));
-      if (message % 100 === 0) store.endTurn();
-    }
-  }
-
-  test("that a socket borrows is not written over, in its segment or in another one", () => {
-    for (const bytes of [5000, MIB]) {
-      const store = newStore();
-      const borrowed = released(store, bytes, true);
-      const other = append(store, 10, 2);
-      flow(store);
-      expect(borrowed().equals(octets(bytes, 1))).toBe(true);
-      expectIntact(store, other, 10, 2);
-      expect(store.allocatedBytes).toBeLessThanOrEqual(4 * MIB);
-    }
-  });
-
-  test("is written over when nobody borrows it", () => {
-    const store = newStore();
-    const free = released(store, 5000, false);
-    flow(store);
-    expect(free().equals(octets(5000, 1))).toBe(false);
-  });
-
-  test("can be used again as soon as it is given back", () => {
-    const store = newStore();
-    const position = append(store, MIB, 1);
-    const { buffer, keeper } = store.locate(position);
-    keeper.borrow();
-    keeper.borrow();
-    store.release(position);
-    store.endTurn();
-    keeper.giveBack();
-    expect(store.locate(append(store, MIB, 2)).buffer).not.toBe(buffer);
-    keeper.giveBack();
-    // Others may look at it in this turn.
-    expect(store.locate(append(store, MIB, 3)).buffer).not.toBe(buffer);
-    store.endTurn();
-    expect(store.locate(append(store, MIB, 4)).buffer).toBe(buffer);
   });
 });
 
