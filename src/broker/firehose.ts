@@ -68,7 +68,7 @@ export class Firehose {
     this.#add("publish", exchange.name, headers, {
       ...{ exchange: exchange.name, routingKey, hiddenKeys },
       properties: readHeader(source.headerBuffer, source.headerStart, source.headerEnd),
-      body: Buffer.from(source.bodyBuffer.subarray(source.bodyStart, source.bodyEnd)),
+      body: source.bodyBuffer.subarray(source.bodyStart, source.bodyEnd),
     });
   }
 
@@ -87,7 +87,7 @@ export class Firehose {
         shownHeader === undefined
           ? readHeader(buffer, message.headerStart, message.headerEnd)
           : readHeader(shownHeader, 0, shownHeader.length),
-      body: Buffer.from(buffer.subarray(bodyStart, bodyStart + bodyBytes)),
+      body: buffer.subarray(bodyStart, bodyStart + bodyBytes),
     });
   }
 

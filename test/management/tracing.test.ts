@@ -213,22 +213,28 @@ test.skipIf(isForeign)("M2 a routing key with no room for the whole name is cut"
   expect((await next()).fields.routingKey).toBe(`publish.${"ä".repeat(123)}`);
 });
 
-test("M2 each copy has the body of its own message, however fast they come", async () => {
-  const { channel, next } = await traced();
+test("M2 each copy has the body of its own message, whoever publishes at the same time", async () => {
+  const { vhost, channel, next } = await traced();
   await channel.assertQueue("q");
   await channel.consume("q", () => undefined, { noAck: true });
-  // Of one small and one large kind, and more than is read at a time.
-  const bodies = Array.from({ length: 40 }, (_, index) =>
-    Buffer.alloc(index % 2 === 0 ? 900 : 60_000, index),
-  );
-  for (const body of bodies) channel.sendToQueue("q", body);
-  const copied = { publish: [] as Buffer[], deliver: [] as Buffer[] };
+  const publishers = await Promise.all([client(vhost), client(vhost), client(vhost)]);
+  const bodies: string[] = [];
+  for (let round = 0; round < 30; round++) {
+    for (const { channel: publisher } of publishers) {
+      const body = String.fromCharCode(65 + bodies.length).repeat(round % 2 === 0 ? 900 : 20_000);
+      bodies.push(body);
+      publisher.sendToQueue("q", Buffer.from(body));
+    }
+    await Promise.all(publishers.map(({ channel: publisher }) => publisher.waitForConfirms()));
+  }
+  const copied = { publish: [] as string[], deliver: [] as string[] };
   for (let copy = 0; copy < 2 * bodies.length; copy++) {
     const { fields, content } = await next();
-    copied[fields.routingKey === "publish." ? "publish" : "deliver"].push(content);
+    copied[fields.routingKey === "publish." ? "publish" : "deliver"].push(content.toString());
   }
+  const sorted = bodies.sort();
   for (const [kind, found] of Object.entries(copied)) {
-    const wrong = bodies.findIndex((body, index) => !found[index]?.equals(body));
-    expect([kind, wrong]).toEqual([kind, -1]);
+    const wrong = found.sort().filter((body, index) => body !== sorted[index]);
+    expect([kind, wrong.length]).toEqual([kind, 0]);
   }
 });
