@@ -47,7 +47,7 @@ export class CountedStream extends EventEmitter {
   /** Of the last write: for a look at what the broker answered. */
   lastWritten: Buffer = Buffer.alloc(0);
   readonly #counts: Counts;
-  #written: (() => void) | undefined;
+  #written: (() => void)[] = [];
 
   constructor(counts: Counts) {
     super();
@@ -57,16 +57,16 @@ export class CountedStream extends EventEmitter {
   write(bytes: Buffer, written?: () => void): boolean {
     this.#counts.socketWrites++;
     this.lastWritten = bytes;
-    if (written !== undefined) this.#written = written;
+    if (written !== undefined) this.#written.push(written);
     return true;
   }
 
   /** Tells the broker that its bytes have left; whether there were any. */
   tellWritten(): boolean {
     const written = this.#written;
-    if (written === undefined) return false;
-    this.#written = undefined;
-    written();
+    if (written.length === 0) return false;
+    this.#written = [];
+    for (const tell of written) tell();
     return true;
   }
 
@@ -118,6 +118,16 @@ export class CountedBroker {
     };
   }
 
+  /** From now on each message costs a buffer of its size: the same. */
+  wasteBuffers(): void {
+    const vhost = this.host.virtualHosts.get("/");
+    const enqueue = vhost.enqueue.bind(vhost);
+    vhost.enqueue = (publication, receivers) => {
+      this.#wasted = Buffer.allocUnsafeSlow(publication.bodyBytes);
+      return enqueue(publication, receivers);
+    };
+  }
+
   #countRouting(): void {
     const { counts } = this;
     const vhost = this.host.virtualHosts.get("/");
@@ -160,9 +170,10 @@ export class CountedBroker {
     return stream;
   }
 
-  /** Lets bytes arrive in one read, and everything follow that follows from it. */
-  arrive(stream: CountedStream, bytes: Buffer): void {
-    stream.emit("data", bytes);
+  /** Lets bytes arrive in one turn, so many in a read, and everything follow that follows from it. */
+  arrive(stream: CountedStream, bytes: Buffer, readBytes = bytes.length): void {
+    for (let from = 0; from < bytes.length; from += readBytes)
+      stream.emit("data", bytes.subarray(from, from + readBytes));
     while (this.#goOn());
   }
 

@@ -1,6 +1,6 @@
 /**
- * Measures one path in a process of its own, and prints the counts as JSON; with `object` behind its name, a broker that is
- * worse by an object a message.
+ * Measures one path in a process of its own, and prints the counts as JSON; with `object` or `buffer` behind its name, a
+ * broker that is worse by that for each message.
  *
  * The garbage collector is called before, and must not run while it is counted: then what the heap has grown by is all that
  * was allocated. The flags it needs are in per-message.test.ts.
@@ -8,7 +8,7 @@
 import { PerformanceObserver } from "node:perf_hooks";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { CountedBroker, type Counts } from "./counted-broker.ts";
-import { MESSAGES_A_READ, Path, type PathName, paths } from "./paths.ts";
+import { Path, type PathName, paths } from "./paths.ts";
 
 export interface Measured extends Counts {
   readonly messages: number;
@@ -32,9 +32,10 @@ function window(path: Path): number {
   return process.memoryUsage().heapUsed - before;
 }
 
-async function measure(name: PathName, isWorse: boolean): Promise<Measured> {
+async function measure(name: PathName, waste: string | undefined): Promise<Measured> {
   const broker = new CountedBroker();
-  if (isWorse) broker.wasteObjects();
+  if (waste === "object") broker.wasteObjects();
+  if (waste === "buffer") broker.wasteBuffers();
   const path = new Path(broker, paths[name]);
   for (let round = 0; round < WARM_UP_ROUNDS; round++) path.round();
   path.checkDone();
@@ -63,12 +64,12 @@ async function measure(name: PathName, isWorse: boolean): Promise<Measured> {
   ) as unknown as Counts;
   return {
     ...counts,
-    messages: WINDOWS * ROUNDS_A_WINDOW * MESSAGES_A_READ,
+    messages: WINDOWS * ROUNDS_A_WINDOW * paths[name].messages,
     heapBytes: heapBytes * WINDOWS,
     bufferBytes,
     collections,
   };
 }
 
-const [, , name, worse] = process.argv;
-process.stdout.write(JSON.stringify(await measure(name as PathName, worse === "object")));
+const [, , name, waste] = process.argv;
+process.stdout.write(JSON.stringify(await measure(name as PathName, waste)));

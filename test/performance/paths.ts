@@ -15,12 +15,18 @@ import {
   queueDeclare,
 } from "../../bench/methods.ts";
 import { properties } from "../../bench/properties.ts";
-import { FRAME_BODY, FRAME_HEADER_BYTES, frame } from "../../bench/wire.ts";
+import {
+  FRAME_BODY,
+  FRAME_BYTES_MAX,
+  FRAME_HEADER_BYTES,
+  FRAME_OVERHEAD_BYTES,
+  frame,
+} from "../../bench/wire.ts";
 import type { CountedBroker, CountedStream } from "./counted-broker.ts";
 
-/** What comes in one read of a socket: 16-byte messages fill 64 KiB with a few hundred. */
-export const MESSAGES_A_READ = 500;
-const BODY = Buffer.alloc(16, 7);
+/** What a socket is read into. */
+const READ_BYTES = 1 << 18;
+const PAYLOAD_BYTES_MAX = FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES;
 /** Of a basic.ack frame: where its delivery tag is. */
 const TAG_AT = FRAME_HEADER_BYTES + 4;
 const ACK_BYTES = basicAck(1, false).length;
@@ -33,6 +39,9 @@ interface PathShape {
   readonly exchange: "" | "fanout" | "topic";
   readonly queues: number;
   readonly bindings: number;
+  readonly bodyBytes: number;
+  /** What comes in one turn. */
+  readonly messages: number;
 }
 
 const plain: PathShape = {
@@ -42,21 +51,27 @@ const plain: PathShape = {
   exchange: "",
   queues: 1,
   bindings: 1,
+  bodyBytes: 16,
+  messages: 500,
 };
 
 export const paths = {
   transient: plain,
-  persistent: { ...plain, persistent: true, confirms: true, ackEvery: MESSAGES_A_READ },
+  persistent: { ...plain, persistent: true, confirms: true, ackEvery: plain.messages },
   "fan-out": { ...plain, exchange: "fanout", queues: 10 },
   topic: { ...plain, exchange: "topic", bindings: 1000 },
   acks: { ...plain, ackEvery: 1 },
+  // Several fit into a read, and one of them ends in the next.
+  large: { ...plain, bodyBytes: 100_000, messages: 5 },
+  // Comes in several frames and reads.
+  huge: { ...plain, bodyBytes: 1 << 20, messages: 1 },
 } as const satisfies Record<string, PathShape>;
 
 export type PathName = keyof typeof paths;
 
-/** Acknowledgements of what one read brings; the tags are set each time. */
-function encodeAcks({ ackEvery }: PathShape): Buffer {
-  const count = ackEvery === 1 ? MESSAGES_A_READ : 1;
+/** Acknowledgements of what one turn brings; the tags are set each time. */
+function encodeAcks({ ackEvery, messages }: PathShape): Buffer {
+  const count = ackEvery === 1 ? messages : 1;
   return Buffer.concat(new Array<Buffer>(count).fill(basicAck(1, ackEvery > 1)));
 }
 
@@ -65,15 +80,22 @@ function bindingKeys({ exchange, bindings }: PathShape): readonly string[] {
   return Array.from({ length: bindings }, (_, index) => `eu.shop-${index}.order`);
 }
 
+function bodyFrames(body: Buffer): Buffer[] {
+  const frames: Buffer[] = [];
+  for (let from = 0; from < body.length; from += PAYLOAD_BYTES_MAX)
+    frames.push(frame(FRAME_BODY, CHANNEL, body.subarray(from, from + PAYLOAD_BYTES_MAX)));
+  return frames;
+}
+
 export class Path {
   readonly #broker: CountedBroker;
   readonly #shape: PathShape;
   readonly #publisher: CountedStream;
   readonly #consumers: CountedStream[] = [];
   readonly #acks: Buffer;
-  /** Reads full of messages, used in turn. */
-  readonly #reads: readonly Buffer[];
-  #nextRead = 0;
+  /** What comes in a turn each, used one after the other. */
+  readonly #turns: readonly Buffer[];
+  #nextTurn = 0;
   /** Messages published, and what each consumer has acknowledged up to. */
   #published = 0;
 
@@ -86,11 +108,11 @@ export class Path {
     for (let index = 0; index < shape.queues; index++) this.#addQueue(`queue-${index}`);
     if (confirms) broker.arrive(this.#publisher, confirmSelect());
     this.#acks = encodeAcks(shape);
-    this.#reads = this.#encodeReads();
+    this.#turns = this.#encodeTurns();
   }
 
   #addQueue(queue: string): void {
-    const { persistent: durable, exchange, ackEvery } = this.#shape;
+    const { persistent: durable, exchange, ackEvery, messages } = this.#shape;
     const consumer = this.#broker.connect();
     this.#consumers.push(consumer);
     this.#broker.arrive(consumer, queueDeclare(queue, { durable }));
@@ -99,35 +121,36 @@ export class Path {
       for (const key of bindingKeys(this.#shape))
         this.#broker.arrive(consumer, queueBind(queue, "exchange", key.replace("eu", "*")));
     }
-    this.#broker.arrive(consumer, basicQos(ackEvery === 0 ? 0 : 2 * MESSAGES_A_READ));
+    this.#broker.arrive(consumer, basicQos(ackEvery === 0 ? 0 : 2 * messages));
     this.#broker.arrive(consumer, basicConsume(queue, ackEvery === 0));
   }
 
-  #encodeReads(): Buffer[] {
-    const { exchange, persistent } = this.#shape;
+  #encodeTurns(): Buffer[] {
+    const { exchange, persistent, bodyBytes, messages: count } = this.#shape;
+    const body = Buffer.alloc(bodyBytes, 7);
     const keys = exchange === "" ? ["queue-0"] : bindingKeys(this.#shape);
     const name = exchange === "" ? "" : "exchange";
     const header = contentHeader(
-      BODY.length,
+      bodyBytes,
       properties(persistent ? "persistent" : "none", "guest"),
     );
     const messages = keys.map((key) =>
-      Buffer.concat([basicPublish(name, key), header, frame(FRAME_BODY, CHANNEL, BODY)]),
+      Buffer.concat([basicPublish(name, key), header, ...bodyFrames(body)]),
     );
-    const reads = Math.ceil(keys.length / MESSAGES_A_READ);
-    return Array.from({ length: reads }, (_, read) => {
-      const from = read * MESSAGES_A_READ;
+    const turns = Math.ceil(keys.length / count);
+    return Array.from({ length: turns }, (_, turn) => {
+      const from = turn * count;
       const of = (index: number): Buffer => messages[(from + index) % messages.length]!;
-      return Buffer.concat(Array.from({ length: MESSAGES_A_READ }, (_, index) => of(index)));
+      return Buffer.concat(Array.from({ length: count }, (_, index) => of(index)));
     });
   }
 
-  /** One read of messages, on their whole way; throws when they have not gone it. */
+  /** A turn's messages, on their whole way. */
   round(): void {
-    this.#broker.arrive(this.#publisher, this.#reads[this.#nextRead]!);
-    this.#nextRead = (this.#nextRead + 1) % this.#reads.length;
+    this.#broker.arrive(this.#publisher, this.#turns[this.#nextTurn]!, READ_BYTES);
+    this.#nextTurn = (this.#nextTurn + 1) % this.#turns.length;
     const first = this.#published + 1;
-    this.#published += MESSAGES_A_READ;
+    this.#published += this.#shape.messages;
     if (this.#shape.ackEvery === 0) return;
     this.#setTags(first);
     for (const consumer of this.#consumers) this.#broker.arrive(consumer, this.#acks);
