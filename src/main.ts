@@ -65,14 +65,7 @@ async function serve(commandLine: CommandLine): Promise<void> {
     operatorKey,
     ...{ dataDir, log, configFiles: files, plugins: plugins.builtIn },
   });
-  if (dataDir !== undefined) noteOperator(dataDir, operatorKey, broker);
-  const count = plugins.builtIn.length;
-  log.info(`Leveret ${version} accepts connections at ${shownUrl(broker.url)}`);
-  log.info(`Starting broker... completed with ${count} plugins.`);
-  log.info({ plugins: plugins.builtIn }, `Server startup complete; ${count} plugins started.`);
-  log.flush();
-  log.level = logLevel;
-
+  // Before anybody can know that it is there, and end it.
   let stopping = false;
   const stop = (signal: NodeJS.Signals): void => {
     if (stopping) process.exit(1);
@@ -90,6 +83,14 @@ async function serve(commandLine: CommandLine): Promise<void> {
   };
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
+
+  if (dataDir !== undefined) noteOperator(dataDir, operatorKey, broker);
+  const count = plugins.builtIn.length;
+  log.info(`Leveret ${version} accepts connections at ${shownUrl(broker.url)}`);
+  log.info(`Starting broker... completed with ${count} plugins.`);
+  log.info({ plugins: plugins.builtIn }, `Server startup complete; ${count} plugins started.`);
+  log.flush();
+  log.level = logLevel;
 }
 
 /** Exits with 1 when the folder is damaged. */
