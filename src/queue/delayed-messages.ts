@@ -36,7 +36,7 @@ export class DelayedMessages implements Holder {
   readonly name: string;
   readonly persists: boolean;
   deleted = false;
-  readonly #heap = new DueHeap();
+  readonly #heap: DueHeap;
   readonly #store: MessageStore;
   readonly #clock: Clock;
   readonly #owner: DelayedOwner;
@@ -50,6 +50,7 @@ export class DelayedMessages implements Holder {
     this.name = name;
     this.persists = persists;
     this.#store = context.store;
+    this.#heap = new DueHeap(context.store.memory);
     this.#clock = context.clock;
     this.#owner = context.owner;
   }

@@ -5,19 +5,22 @@
  */
 
 import type { Clock, Timer } from "../clock.ts";
+import type { MemoryCounter } from "../store/memory-budget.ts";
 import { NumberTable } from "../store/number-table.ts";
 import { DueHeap } from "./due-heap.ts";
 
 export class DelayedRetries {
-  readonly #heap = new DueHeap();
-  readonly #bits = new NumberTable();
+  readonly #heap: DueHeap;
+  readonly #bits: NumberTable;
   readonly #clock: Clock;
   readonly #onDue: () => void;
   #timer: Timer | undefined;
   #timerDueMs = Number.POSITIVE_INFINITY;
 
   /** `onDue` is called when some are due, to `take` them. */
-  constructor(clock: Clock, onDue: () => void) {
+  constructor(clock: Clock, memory: MemoryCounter, onDue: () => void) {
+    this.#heap = new DueHeap(memory);
+    this.#bits = new NumberTable(memory);
     this.#clock = clock;
     this.#onDue = onDue;
   }

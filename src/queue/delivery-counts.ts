@@ -5,10 +5,15 @@
  * nothing here.
  */
 
+import type { MemoryCounter } from "../store/memory-budget.ts";
 import { NumberTable } from "../store/number-table.ts";
 
 export class DeliveryCounts {
-  readonly #counts = new NumberTable();
+  readonly #counts: NumberTable;
+
+  constructor(memory: MemoryCounter) {
+    this.#counts = new NumberTable(memory);
+  }
 
   /** 0 for a message that has never come back. */
   of(position: number): number {

@@ -5,12 +5,21 @@
  * was stored first.
  */
 
+import type { MemoryCounter } from "../store/memory-budget.ts";
+
+/** What it has while it is empty, and is not counted. */
 const FIRST_ENTRIES = 8;
+const ENTRY_BYTES = 16;
 
 export class DueHeap {
   #dues = new Float64Array(FIRST_ENTRIES);
   #positions = new Float64Array(FIRST_ENTRIES);
   length = 0;
+  readonly #memory: MemoryCounter;
+
+  constructor(memory: MemoryCounter) {
+    this.#memory = memory;
+  }
 
   /** When the first is due, in milliseconds since the epoch; there must be one. */
   get dueMs(): number {
@@ -65,6 +74,7 @@ export class DueHeap {
   }
 
   #resize(entries: number): void {
+    this.#memory.take((entries - this.#dues.length) * ENTRY_BYTES);
     const kept = Math.min(entries, this.length);
     const dues = new Float64Array(entries);
     dues.set(this.#dues.subarray(0, kept));

@@ -6,11 +6,13 @@
  */
 
 import { assert } from "../assert.ts";
+import type { MemoryCounter } from "../store/memory-budget.ts";
 
 const FIRST_BLOCK_ENTRIES = 8;
 const BLOCK_ENTRIES_MAX = 4096;
-/** What a queue that has run empty keeps; a larger block was for a backlog that is over. */
+/** What a queue that has run empty keeps, and is not counted; a larger block is for a backlog. */
 const KEPT_ENTRIES_MAX = 512;
+const ENTRY_BYTES = 12;
 
 class Block {
   readonly positions: Float64Array;
@@ -20,6 +22,11 @@ class Block {
   constructor(entries: number) {
     this.positions = new Float64Array(entries);
     this.bits = new Uint32Array(entries);
+  }
+
+  get countedBytes(): number {
+    const entries = this.bits.length;
+    return entries > KEPT_ENTRIES_MAX ? entries * ENTRY_BYTES : 0;
   }
 }
 
@@ -31,8 +38,10 @@ export class Fifo {
   /** Of the tail block: entries filled. */
   #filled = 0;
   length = 0;
+  readonly #memory: MemoryCounter;
 
-  constructor() {
+  constructor(memory: MemoryCounter) {
+    this.#memory = memory;
     this.#head = new Block(FIRST_BLOCK_ENTRIES);
     this.#tail = this.#head;
   }
@@ -47,6 +56,7 @@ export class Fifo {
 
   #grow(): void {
     const block = new Block(Math.min(BLOCK_ENTRIES_MAX, this.#tail.positions.length * 4));
+    this.#memory.take(block.countedBytes);
     this.#tail.next = block;
     this.#tail = block;
     this.#filled = 0;
@@ -68,12 +78,15 @@ export class Fifo {
     this.#taken++;
     this.length--;
     if (this.length === 0) {
-      if (this.#tail.positions.length > KEPT_ENTRIES_MAX)
+      if (this.#tail.positions.length > KEPT_ENTRIES_MAX) {
+        this.#memory.take(-this.#tail.countedBytes);
         this.#tail = new Block(FIRST_BLOCK_ENTRIES);
+      }
       this.#head = this.#tail;
       this.#taken = 0;
       this.#filled = 0;
     } else if (this.#taken === this.#head.positions.length) {
+      this.#memory.take(-this.#head.countedBytes);
       this.#head = this.#head.next!;
       this.#taken = 0;
     }

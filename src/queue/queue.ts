@@ -108,9 +108,12 @@ export class Queue implements Holder {
     this.#store = context.store;
     this.#clock = context.clock;
     this.#owner = context.owner;
-    this.#ready = this.isQuorum ? new QuorumReady() : new Ready(spec.settings.priorityMax);
+    const { memory } = context.store;
+    this.#ready = this.isQuorum
+      ? new QuorumReady(memory)
+      : new Ready(spec.settings.priorityMax, memory);
     this.unique = spec.settings.deduplicates ? new UniqueMessages() : undefined;
-    this.#deliveryCounts = this.isQuorum ? new DeliveryCounts() : undefined;
+    this.#deliveryCounts = this.isQuorum ? new DeliveryCounts(memory) : undefined;
     this.#consumers = new Consumers(spec.settings.singleActiveConsumer, this.isQuorum);
     this.#usedAtMs = context.clock.now();
     this.#watchUse();
@@ -370,7 +373,7 @@ export class Queue implements Holder {
   }
 
   #retryLater(position: number, bits: number, delayMs: number): void {
-    this.#delayedRetries ??= new DelayedRetries(this.#clock, () => {
+    this.#delayedRetries ??= new DelayedRetries(this.#clock, this.#store.memory, () => {
       this.#delayedRetries!.take((due, entry) => this.#ready.restore(due, 0, entry));
       this.#dropExcess();
       this.dispatch();

@@ -6,6 +6,7 @@
  * so in its place, too. Sequences mean nothing here.
  */
 
+import type { MemoryCounter } from "../store/memory-budget.ts";
 import { Fifo } from "./fifo.ts";
 import { entryBodyBytes, PERSISTENT, type ReadyMessages } from "./ready.ts";
 
@@ -21,17 +22,25 @@ export class QuorumReady implements ReadyMessages {
   position = 0;
   readonly sequence = 0;
   bits = 0;
-  readonly #returned = new Fifo();
-  readonly #high = new Fifo();
-  readonly #normal = new Fifo();
+  readonly #returned: Fifo;
+  readonly #high: Fifo;
+  readonly #normal: Fifo;
   /** For each high message, how many normal ones had come before it: in the place of positions. */
-  readonly #normalBefore = new Fifo();
+  readonly #normalBefore: Fifo;
   #normalCame = 0;
   #normalLeft = 0;
   /** Of the round: how many have left. */
   #turn = 0;
   /** Where the first message stands. */
-  #list = this.#normal;
+  #list: Fifo;
+
+  constructor(memory: MemoryCounter) {
+    this.#returned = new Fifo(memory);
+    this.#high = new Fifo(memory);
+    this.#normal = new Fifo(memory);
+    this.#normalBefore = new Fifo(memory);
+    this.#list = this.#normal;
+  }
 
   push(position: number, bits: number, priority: number): void {
     if (priority >= HIGH_PRIORITY_MIN) {

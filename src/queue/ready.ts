@@ -14,6 +14,7 @@
  */
 
 import { assert } from "../assert.ts";
+import type { MemoryCounter } from "../store/memory-budget.ts";
 import { Fifo } from "./fifo.ts";
 import { Returned } from "./returned.ts";
 
@@ -60,12 +61,15 @@ const PRIORITY_SPAN = 2 ** 45;
 
 /** The messages of one priority. */
 class Level {
-  readonly #fifo = new Fifo();
+  readonly #memory: MemoryCounter;
+  readonly #fifo: Fifo;
   #returned: Returned | undefined = undefined;
   /** The sequence of the fifo's first entry; those behind it follow without gaps. */
   #sequence: number;
 
-  constructor(priority: number) {
+  constructor(priority: number, memory: MemoryCounter) {
+    this.#memory = memory;
+    this.#fifo = new Fifo(memory);
     this.#sequence = priority * PRIORITY_SPAN;
   }
 
@@ -83,7 +87,7 @@ class Level {
   }
 
   restore(sequence: number, position: number, bits: number): void {
-    this.#returned ??= new Returned();
+    this.#returned ??= new Returned(this.#memory);
     this.#returned.add(sequence, position, bits);
   }
 
@@ -123,14 +127,16 @@ export class Ready implements ReadyMessages {
   position = 0;
   sequence = 0;
   bits = 0;
+  readonly #memory: MemoryCounter;
   readonly #levels: (Level | undefined)[];
   /** No higher level has messages. */
   #highest = 0;
 
   /** Priorities go from 0 to `priorityMax`; a higher one counts as the highest. */
-  constructor(priorityMax: number) {
+  constructor(priorityMax: number, memory: MemoryCounter) {
+    this.#memory = memory;
     this.#levels = new Array<Level | undefined>(priorityMax + 1).fill(undefined);
-    this.#levels[0] = new Level(0);
+    this.#levels[0] = new Level(0, memory);
   }
 
   push(position: number, bits: number, priority: number): void {
@@ -155,7 +161,7 @@ export class Ready implements ReadyMessages {
   #level(priority: number): Level {
     let level = this.#levels[priority];
     if (level === undefined) {
-      level = new Level(priority);
+      level = new Level(priority, this.#memory);
       this.#levels[priority] = level;
     }
     return level;

@@ -16,7 +16,7 @@ export class RecentMessages implements Holder {
   /** The exchange's. */
   readonly name: string;
   readonly #lengthMax: number;
-  readonly #fifo = new Fifo();
+  readonly #fifo: Fifo;
   readonly #store: MessageStore;
   /** What comes in while the others are visited. */
   #meanwhile: number[] | undefined;
@@ -25,6 +25,7 @@ export class RecentMessages implements Holder {
     this.name = name;
     this.#lengthMax = lengthMax;
     this.#store = store;
+    this.#fifo = new Fifo(store.memory);
   }
 
   get length(): number {

@@ -5,13 +5,22 @@
  * heap does that at the same small cost whether one message comes back or a lost connection's hundred thousand.
  */
 
+import type { MemoryCounter } from "../store/memory-budget.ts";
+
+/** What it has while it is empty, and is not counted. */
 const FIRST_ENTRIES = 8;
+const ENTRY_BYTES = 20;
 
 export class Returned {
   #sequences = new Float64Array(FIRST_ENTRIES);
   #positions = new Float64Array(FIRST_ENTRIES);
   #bits = new Uint32Array(FIRST_ENTRIES);
   length = 0;
+  readonly #memory: MemoryCounter;
+
+  constructor(memory: MemoryCounter) {
+    this.#memory = memory;
+  }
 
   /** The first entry's; there must be one. */
   get sequence(): number {
@@ -66,6 +75,7 @@ export class Returned {
   }
 
   #resize(entries: number): void {
+    this.#memory.take((entries - this.#bits.length) * ENTRY_BYTES);
     const kept = Math.min(entries, this.length);
     const sequences = new Float64Array(entries);
     sequences.set(this.#sequences.subarray(0, kept));

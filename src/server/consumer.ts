@@ -14,7 +14,7 @@ import type { Queue } from "../queue/queue.ts";
 import { REDELIVERED } from "../queue/ready.ts";
 import type { Channel } from "./channel.ts";
 import { showDeliveryCount } from "./delivery-count.ts";
-import type { DeliverySource } from "./unacked.ts";
+import type { DeliverySource } from "./delivery-sources.ts";
 
 export interface ConsumerSpec {
   readonly consumerTag: string;

@@ -5,7 +5,7 @@
  */
 
 import { AmqpError } from "../amqp/errors.ts";
-import type { Return } from "../queue/queue.ts";
+import type { Queue, Return } from "../queue/queue.ts";
 import type { Channel } from "./channel.ts";
 import type { Delivery } from "./unacked.ts";
 
@@ -60,17 +60,19 @@ function settleOne(channel: Channel, index: number, outcome: Outcome): void {
 /** Settles deliveries that have been taken; queues look for consumers once all of them are back. */
 export function settleAll(
   channel: Channel,
-  deliveries: readonly Delivery[],
+  deliveries: Iterable<Delivery>,
   outcome: Outcome,
 ): void {
-  if (outcome === "ack") channel.counts.ack += deliveries.length;
+  const queues = new Set<Queue>();
   for (const delivery of deliveries) {
+    if (outcome === "ack") channel.counts.ack++;
     finish(delivery, outcome);
     delivery.source.settled();
+    queues.add(delivery.source.queue);
   }
   channel.wakeConsumers();
   if (outcome === "ack" || outcome === "reject") return;
-  for (const queue of new Set(deliveries.map(({ source }) => source.queue))) queue.dispatch();
+  for (const queue of queues) queue.dispatch();
 }
 
 function finish({ source, position, sequence, bits }: Delivery, outcome: Outcome): void {

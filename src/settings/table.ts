@@ -372,7 +372,7 @@ export const brokerSettings = {
     help: "confirm when on the disk, always, or when handed to the os",
     flag: "sync",
   }),
-  /** What messages may take of memory, in bytes, with what is kept about each in segments: what is beyond it goes to the disk. */
+  /** What messages may take of memory, in bytes, with what is kept about each: what is beyond it goes to the disk. */
   memoryLimit: setting({
     kind: bytes(0, Number.MAX_SAFE_INTEGER),
     default: 48 * 1024 * 1024,

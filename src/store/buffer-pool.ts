@@ -104,13 +104,13 @@ export class BufferPool {
 
   #fresh(bytes: number): PooledBuffer {
     this.#budget.makeRoom(bytes);
-    this.#budget.take(bytes);
+    this.#budget.takeBuffer(bytes);
     return new PooledBuffer(bytes, this);
   }
 
   /** What sockets still borrow is theirs: nobody can make them write. */
   freed(buffer: PooledBuffer): void {
-    if (buffer.isBorrowed) this.#budget.take(-buffer.buffer.length);
+    if (buffer.isBorrowed) this.#budget.takeBuffer(-buffer.buffer.length);
     else this.#keep(buffer, this.#resting);
   }
 
@@ -121,7 +121,7 @@ export class BufferPool {
 
   /** The last socket has written what it had of a buffer that is free. */
   returned(buffer: PooledBuffer): void {
-    this.#budget.take(buffer.buffer.length);
+    this.#budget.takeBuffer(buffer.buffer.length);
     this.#keep(buffer, this.#resting);
   }
 
@@ -134,7 +134,7 @@ export class BufferPool {
     const replaced = isWelcome && isFull ? this.#spare.shift() : undefined;
     if (replaced !== undefined) this.#drop(replaced);
     if (!isWelcome || (isFull && replaced === undefined)) {
-      this.#budget.take(-length);
+      this.#budget.takeBuffer(-length);
       return;
     }
     among.push(buffer);
@@ -149,16 +149,21 @@ export class BufferPool {
 
   #drop({ buffer }: PooledBuffer): void {
     this.#budget.reuse(buffer.length);
-    this.#budget.take(-buffer.length);
+    this.#budget.takeBuffer(-buffer.length);
   }
 
-  /** Nobody looks any more at what was given back. Whoever needs the next buffer finds one that goes now, when memory is short. */
+  /**
+   * Nobody looks any more at what was given back. When memory is short, also for what is kept about messages, segments go now;
+   * whoever needs the next buffer finds one, and no more of them wait.
+   */
   endTurn(): void {
-    if (this.#wasTaken && this.#spare.length === 0) this.#budget.makeRoom(this.bufferBytes);
+    const needsNext = this.#wasTaken && this.#spare.length === 0;
+    this.#budget.makeRoom(needsNext ? this.bufferBytes : 0);
     this.#wasTaken = false;
     if (this.#resting.length === 0) return;
     this.#spare.push(...this.#resting);
     this.#resting = [];
+    while (this.#spare.length > 1 && this.#budget.isShort) this.#drop(this.#spare.shift()!);
   }
 }
 

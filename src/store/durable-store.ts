@@ -4,6 +4,7 @@
  */
 
 import type { Journal } from "./journal.ts";
+import type { MemoryCounter } from "./memory-budget.ts";
 import type { MemoryStore } from "./memory-store.ts";
 import type { FlushListener, Holder, MessageStore, Place, StandingAt } from "./message-store.ts";
 import { POSITION_BASE } from "./segment-format.ts";
@@ -15,6 +16,10 @@ export class DurableStore implements MessageStore {
   constructor(memory: MemoryStore, journal: Journal) {
     this.#memory = memory;
     this.#journal = journal;
+  }
+
+  get memory(): MemoryCounter {
+    return this.#memory.memory;
   }
 
   append(

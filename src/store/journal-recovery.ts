@@ -104,12 +104,13 @@ class Reader {
   readonly #byNumber = new Map<number, Recovered>();
   readonly moves: Moves;
   readonly deliveredUpTo = new Map<number, number>();
-  readonly redeliveries = new Redeliveries();
+  readonly redeliveries: Redeliveries;
 
   /** `mends`: whether what a crash has left is made good; `syncs`: whether what is read is made safe. */
   constructor(home: SegmentHome, { mends, syncs }: { mends: boolean; syncs: boolean }) {
     this.#syncs = syncs;
     this.moves = new Moves(home.budget);
+    this.redeliveries = new Redeliveries(home.budget);
     this.#all = home.disk
       .list()
       .map(parseSegmentName)

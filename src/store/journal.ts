@@ -66,7 +66,7 @@ export interface Beginning {
 
 function beginning(options: JournalOptions): Beginning {
   const moves = new Moves(options.budget);
-  const redeliveries = new Redeliveries();
+  const redeliveries = new Redeliveries(options.budget);
   return { home: segmentHome(options), lastNumber: 0, lastBlock: 0, moves, redeliveries };
 }
 
@@ -506,6 +506,7 @@ export class Journal implements TurnTask {
     this.#endTail();
     this.#closed = true;
     this.#segments.close();
+    this.#redeliveries.clear();
   }
 
   /** What is in the last file ends it; room that cannot be cut off does no harm. */
@@ -519,6 +520,7 @@ export class Journal implements TurnTask {
   discard(): void {
     this.#closed = true;
     this.#segments.close();
+    this.#redeliveries.clear();
     this.#writer.discard();
   }
 

@@ -14,7 +14,7 @@ import { assert } from "../assert.ts";
 import type { Turn } from "../turn.ts";
 import type { BufferPool } from "./buffer-pool.ts";
 import { type Disk, isDiskError } from "./disk.ts";
-import type { MemoryBudget } from "./memory-budget.ts";
+import { type MemoryBudget, MemoryShare } from "./memory-budget.ts";
 import type { FlushListener, Holder, MessageStore, Place, StandingAt } from "./message-store.ts";
 import { Moves } from "./moves.ts";
 import { NumberTable } from "./number-table.ts";
@@ -119,6 +119,7 @@ class MemorySegment extends Segment {
 }
 
 export class MemoryStore implements MessageStore {
+  readonly memory: MemoryShare;
   readonly #home: Home;
   /** By their number. */
   readonly #segments = new Map<number, MemorySegment>();
@@ -137,8 +138,9 @@ export class MemoryStore implements MessageStore {
   constructor(options: MemoryStoreOptions) {
     this.#home = { ...options, pool: options.budget.pool(SEGMENT_BYTES) };
     const { disk, budget } = options;
-    this.#moves = new Moves(budget);
-    this.#known = new NumberTable((bytes) => budget.take(bytes));
+    this.memory = new MemoryShare(budget);
+    this.#moves = new Moves(this.memory);
+    this.#known = new NumberTable(this.memory);
     // What the process before this one has left.
     for (const name of disk?.list() ?? []) if (SCRATCH_NAME.test(name)) disk?.remove(name);
     this.#tail = this.#addSegment(SEGMENT_BYTES);
@@ -274,8 +276,7 @@ export class MemoryStore implements MessageStore {
   close(): void {
     this.#closed = true;
     for (const segment of this.#segments.values()) segment.remove();
-    this.#moves.clear();
-    this.#known.clear();
+    this.memory.giveBack();
   }
 
   discard(): void {

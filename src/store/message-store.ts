@@ -6,6 +6,8 @@
  * what its bytes mean.
  */
 
+import type { MemoryCounter } from "./memory-budget.ts";
+
 /** Who goes on referring to its bytes when the turn is over borrows them, or they are written over. */
 export interface Keeper {
   borrow(): void;
@@ -54,6 +56,9 @@ export interface StandingAt {
 }
 
 export interface MessageStore {
+  /** Counts what holders keep about messages, until the store is closed. */
+  readonly memory: MemoryCounter;
+
   /**
    * Makes room for `bytes` bytes that each of `holders` will hold, and returns their position. The caller writes the
    * bytes at `locate(position)` before it calls the store again. A persistent message of durable holders is given back

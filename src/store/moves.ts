@@ -5,14 +5,14 @@
  * moved, so this counts as memory that messages take.
  */
 
-import type { MemoryBudget } from "./memory-budget.ts";
+import type { MemoryCounter } from "./memory-budget.ts";
 import { NumberTable } from "./number-table.ts";
 
 export class Moves {
   readonly #to: NumberTable;
 
-  constructor(budget: MemoryBudget) {
-    this.#to = new NumberTable((bytes) => budget.take(bytes));
+  constructor(memory: MemoryCounter) {
+    this.#to = new NumberTable(memory);
   }
 
   get size(): number {

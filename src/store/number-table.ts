@@ -7,6 +7,8 @@
  * taken, in the next free place behind it.
  */
 
+import type { MemoryCounter } from "./memory-budget.ts";
+
 const FIRST_PLACES = 8;
 const NO_KEY = -1;
 const TWO_TO_32 = 2 ** 32;
@@ -21,11 +23,10 @@ export class NumberTable {
   /** A hash has 32 bits; its upper ones are the place. */
   #shift = 32;
   size = 0;
-  readonly #onGrowth: ((bytes: number) => void) | undefined;
+  readonly #memory: MemoryCounter;
 
-  /** `onGrowth` is told how many bytes more it takes, or fewer. */
-  constructor(onGrowth?: (bytes: number) => void) {
-    this.#onGrowth = onGrowth;
+  constructor(memory: MemoryCounter) {
+    this.#memory = memory;
   }
 
   /** The place of a key, or the one where it would go. */
@@ -103,11 +104,11 @@ export class NumberTable {
       this.#keys[to] = key;
       this.#values[to] = values[place]!;
     }
-    this.#onGrowth?.(16 * (places - keys.length));
+    this.#memory.take(16 * (places - keys.length));
   }
 
   clear(): void {
-    this.#onGrowth?.(-16 * this.#keys.length);
+    this.#memory.take(-16 * this.#keys.length);
     this.#keys = noKeys;
     this.#values = noKeys;
     this.size = 0;

@@ -4,12 +4,18 @@
  * Only messages that are held are in it: of all others, one delivery or none says the mark up to which a queue has delivered.
  */
 
+import type { MemoryCounter } from "./memory-budget.ts";
 import { NumberTable } from "./number-table.ts";
 
 export class Redeliveries {
   /** By queue and position. */
   readonly #deliveries = new Map<number, NumberTable>();
   readonly #unwritten = new Map<number, Set<number>>();
+  readonly #memory: MemoryCounter;
+
+  constructor(memory: MemoryCounter) {
+    this.#memory = memory;
+  }
 
   /** A message has now been delivered so often, which is more than once. */
   note(queueId: number, position: number, deliveries: number): void {
@@ -21,7 +27,7 @@ export class Redeliveries {
   adopt(queueId: number, position: number, deliveries: number): void {
     let ofQueue = this.#deliveries.get(queueId);
     if (ofQueue === undefined) {
-      ofQueue = new NumberTable();
+      ofQueue = new NumberTable(this.#memory);
       this.#deliveries.set(queueId, ofQueue);
     }
     ofQueue.set(position, deliveries);
@@ -55,6 +61,12 @@ export class Redeliveries {
   forget(queueId: number, position: number): void {
     const ofQueue = this.#deliveries.get(queueId);
     if (ofQueue?.delete(position) && ofQueue.size === 0) this.#deliveries.delete(queueId);
+  }
+
+  /** Nobody asks any more. */
+  clear(): void {
+    for (const ofQueue of this.#deliveries.values()) ofQueue.clear();
+    this.#deliveries.clear();
   }
 
   /** Hands over what is not in the log yet, and calls it written. */

@@ -248,7 +248,7 @@ export abstract class Segment implements Evictable {
   }
 
   #noteDone(ordinal: number, queueId: number): void {
-    this.#doneWith ??= new NumberTable((bytes) => this.#memory.budget.take(bytes));
+    this.#doneWith ??= new NumberTable(this.#memory.budget);
     const group = queueId * DONE_GROUPS_MAX + (ordinal >>> 5);
     const done = this.#doneWith.get(group) ?? 0;
     this.#doneWith.set(group, (done | (1 << (ordinal & 31))) >>> 0);

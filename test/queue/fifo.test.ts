@@ -1,6 +1,7 @@
 /** The fifo against an array. */
 import { describe, expect, test } from "vitest";
 import { Fifo } from "../../src/queue/fifo.ts";
+import { CountedMemory } from "../counted-memory.ts";
 import { type Random, seeded } from "../seeded.ts";
 
 type Entry = [position: number, bits: number];
@@ -24,7 +25,8 @@ function shift(fifo: Fifo, model: Entry[]): void {
 
 describe("a fifo", () => {
   seeded("gives back what was put in, in that order, as it fills and empties", 40, (random) => {
-    const fifo = new Fifo();
+    const memory = new CountedMemory();
+    const fifo = new Fifo(memory);
     const model: Entry[] = [];
     for (let phase = 0; phase < 8; phase++) {
       const percent = random.pick([0, 30, 50, 70, 100]);
@@ -35,11 +37,11 @@ describe("a fifo", () => {
       }
     }
     while (model.length > 0) shift(fifo, model);
-    expect(fifo.length).toBe(0);
+    expect([fifo.length, memory.bytes]).toEqual([0, 0]);
   });
 
   test("keeps every position a double can hold and all 32 bits", () => {
-    const fifo = new Fifo();
+    const fifo = new Fifo(new CountedMemory());
     fifo.push(Number.MAX_SAFE_INTEGER, 0xffff_ffff);
     fifo.push(0, 0);
     expect(first(fifo)).toEqual([Number.MAX_SAFE_INTEGER, 0xffff_ffff]);
@@ -47,21 +49,23 @@ describe("a fifo", () => {
     expect(first(fifo)).toEqual([0, 0]);
   });
 
-  test("carries a backlog of a hundred thousand, again and again", () => {
-    const fifo = new Fifo();
+  test("carries a backlog of a hundred thousand, again and again, and counts it as memory", () => {
+    const memory = new CountedMemory();
+    const fifo = new Fifo(memory);
     for (let round = 0; round < 3; round++) {
       for (let entry = 0; entry < 100_000; entry++) fifo.push(entry, round);
+      expect(memory.bytes / (100_000 * 12)).toBeCloseTo(1, 1);
       for (let entry = 0; entry < 100_000; entry++) {
         if (fifo.position !== entry || fifo.bits !== round)
           expect(first(fifo)).toEqual([entry, round]);
         fifo.shift();
       }
-      expect(fifo.length).toBe(0);
+      expect([fifo.length, memory.bytes]).toEqual([0, 0]);
     }
   });
 
   test("asserts that there is something to take", () => {
-    const fifo = new Fifo();
+    const fifo = new Fifo(new CountedMemory());
     expect(() => fifo.shift()).toThrow("nothing to take from an empty queue");
     fifo.push(1, 1);
     fifo.shift();

@@ -11,9 +11,11 @@ import { MemoryStore } from "../../src/store/memory-store.ts";
 import type { FlushListener, Holder, MessageStore, Place } from "../../src/store/message-store.ts";
 import { Turn } from "../../src/turn.ts";
 import { encodeModel, shortstr } from "../amqp/header-model.ts";
+import { CountedMemory } from "../counted-memory.ts";
 
 /** Counts holders itself, so that a message let go of twice, or never, is found out. */
 class CountingStore implements MessageStore {
+  readonly memory = new CountedMemory();
   readonly #store = new MemoryStore({
     turn: new Turn(() => undefined),
     budget: new MemoryBudget(Number.POSITIVE_INFINITY),

@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { QuorumReady } from "../../src/queue/quorum-ready.ts";
 import { entryBits, entryBodyBytes, REDELIVERED } from "../../src/queue/ready.ts";
+import { CountedMemory } from "../counted-memory.ts";
 import { type Random, seeded } from "../seeded.ts";
 
 interface Message {
@@ -12,7 +13,7 @@ interface Message {
 }
 
 class Model {
-  readonly ready = new QuorumReady();
+  readonly ready = new QuorumReady(new CountedMemory());
   returned: Message[] = [];
   waiting: Message[] = [];
   readonly taken: Message[] = [];
@@ -99,7 +100,7 @@ seeded(
 );
 
 test("Q24 what comes before or after others of its priority makes no difference to the two for one", () => {
-  const ready = new QuorumReady();
+  const ready = new QuorumReady(new CountedMemory());
   for (let position = 0; position < 4; position++) ready.push(position, 0, 0);
   for (let position = 10; position < 15; position++) ready.push(position, 0, 5);
   const order: number[] = [];

@@ -9,6 +9,7 @@ import {
   REDELIVERED,
   Ready,
 } from "../../src/queue/ready.ts";
+import { CountedMemory } from "../counted-memory.ts";
 import { type Random, seeded } from "../seeded.ts";
 
 interface Message {
@@ -34,7 +35,7 @@ class Model {
   #arrivals = 0;
 
   constructor(priorityMax: number) {
-    this.ready = new Ready(priorityMax);
+    this.ready = new Ready(priorityMax, new CountedMemory());
     this.#levels = priorityMax;
   }
 
@@ -124,7 +125,7 @@ describe.each([0, 1, 10, 255])("with priorities up to %i", (priorityMax) => {
 });
 
 test("a lost consumer's thousand messages stand before what never left, in their order", () => {
-  const ready = new Ready(0);
+  const ready = new Ready(0, new CountedMemory());
   for (let message = 0; message < 1500; message++) ready.push(message, 0, 0);
   const taken: [number, number][] = [];
   for (let message = 0; message < 1000; message++) {
@@ -143,7 +144,7 @@ test("a lost consumer's thousand messages stand before what never left, in their
 });
 
 test("no message passes others that wait", () => {
-  const ready = new Ready(5);
+  const ready = new Ready(5, new CountedMemory());
   ready.push(1, 0, 0);
   expect(() => ready.pass(5)).toThrow("may not overtake");
 });

@@ -1,6 +1,7 @@
 /** The flat table against a Map. */
 import { expect, test } from "vitest";
 import { NumberTable } from "../../src/store/number-table.ts";
+import { CountedMemory } from "../counted-memory.ts";
 import { Random } from "../seeded.ts";
 
 const SEEDS = 12;
@@ -18,10 +19,8 @@ test("a table has what a map has, whatever comes and goes", () => {
   for (let seed = 1; seed <= SEEDS; seed++) {
     const random = new Random(seed);
     const map = new Map<number, number>();
-    let bytes = 0;
-    const table = new NumberTable((growth) => {
-      bytes += growth;
-    });
+    const memory = new CountedMemory();
+    const table = new NumberTable(memory);
     for (let step = 0; step < STEPS; step++) {
       const key = drawKey(random);
       // It fills, and runs empty again.
@@ -40,18 +39,16 @@ test("a table has what a map has, whatever comes and goes", () => {
     expect(sorted(entries), `seed ${seed}`).toEqual(sorted(map));
     expect(new Set(table.keys()), `seed ${seed}`).toEqual(new Set(map.keys()));
     for (const key of [...map.keys()]) table.delete(key);
-    expect([table.size, bytes], `seed ${seed}`).toEqual([0, 0]);
+    expect([table.size, memory.bytes], `seed ${seed}`).toEqual([0, 0]);
   }
 });
 
 test("a large table stays within three times of what its entries take, and shrinks", () => {
-  let bytes = 0;
-  const table = new NumberTable((growth) => {
-    bytes += growth;
-  });
+  const memory = new CountedMemory();
+  const table = new NumberTable(memory);
   for (let key = 0; key < 100_000; key++) table.set(2 ** 52 + key, key);
-  expect(bytes).toBeLessThanOrEqual(100_000 * 16 * 3);
+  expect(memory.bytes).toBeLessThanOrEqual(100_000 * 16 * 3);
   for (let key = 0; key < 99_000; key++) table.delete(2 ** 52 + key);
   expect(table.get(2 ** 52 + 99_500)).toBe(99_500);
-  expect(bytes).toBeLessThanOrEqual(1000 * 16 * 8);
+  expect(memory.bytes).toBeLessThanOrEqual(1000 * 16 * 8);
 });

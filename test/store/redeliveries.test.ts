@@ -1,6 +1,7 @@
 /** Which deliveries of messages delivered more than once have still to be written. */
 import { expect, test } from "vitest";
 import { Redeliveries } from "../../src/store/redeliveries.ts";
+import { CountedMemory } from "../counted-memory.ts";
 
 function unwritten(redeliveries: Redeliveries): [number, number, number][] {
   const written: [number, number, number][] = [];
@@ -9,7 +10,7 @@ function unwritten(redeliveries: Redeliveries): [number, number, number][] {
 }
 
 test("each message is written once, with the last of its numbers, and not when it is settled", () => {
-  const redeliveries = new Redeliveries();
+  const redeliveries = new Redeliveries(new CountedMemory());
   redeliveries.note(1, 10, 2);
   redeliveries.note(1, 10, 3);
   redeliveries.note(1, 11, 2);
@@ -24,7 +25,7 @@ test("each message is written once, with the last of its numbers, and not when i
 });
 
 test("what is in the log is written again only when it is to be", () => {
-  const redeliveries = new Redeliveries();
+  const redeliveries = new Redeliveries(new CountedMemory());
   redeliveries.adopt(1, 10, 7);
   expect(unwritten(redeliveries)).toEqual([]);
   redeliveries.repeat(1, 10);
