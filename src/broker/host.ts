@@ -377,14 +377,22 @@ export class Host {
     this.#makeDefaults([]);
   }
 
-  /** Writes everything to the disk and closes it. */
+  /** Writes everything to the disk and closes it, each log whatever becomes of the others; throws the first error. */
   close(): void {
     this.#memoryWatch?.stop();
     this.#diskWatch?.stop();
     this.#journals.stop();
     this.#consumerTimer?.cancel();
     for (const vhost of this.virtualHosts.all()) vhost.stop();
-    this.#topology?.close();
-    for (const { store } of this.virtualHosts.all()) store.close();
+    const stores = [...this.virtualHosts.all()].map(({ store }) => store);
+    const errors: unknown[] = [];
+    for (const log of [this.#topology, ...stores]) {
+      try {
+        log?.close();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
   }
 }

@@ -17,6 +17,7 @@ import { ChannelCounts, QueueCounts } from "../queue/counts.ts";
 import type { DeadLetterReason, Queue, QueueOwner } from "../queue/queue.ts";
 import { entryBits } from "../queue/ready.ts";
 import { losesNoDeadLetters, settingsAdvice } from "../queue/settings.ts";
+import { isDiskError } from "../store/disk.ts";
 import type { ReceiveRun, RecoveredRun } from "../store/journal-recovery.ts";
 import type { Holder, MessageStore } from "../store/message-store.ts";
 import type { Turn } from "../turn.ts";
@@ -237,6 +238,7 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
       this.queues.reserveIds(queueId + 1);
       if (keepsUnknown) continue;
       const holder = { id: queueId, persists: true };
+      this.store.forget(holder);
       for (let at = 0; at < count; at++) this.store.release(position + at, holder);
     }
     for (const receiver of byId.values()) {
@@ -331,6 +333,20 @@ export class VirtualHost implements QueueOwner, QueueRules, ExchangeRules, Count
 
   queueUnused(queue: Queue): void {
     if (!queue.deleted) this.#goneOfItself(queue);
+  }
+
+  /**
+   * As `Queue.take`. Throws PRECONDITION_FAILED when the disk does not give the message now: whoever gets it asks again, as what
+   * consumers wait for is tried again.
+   */
+  take(queue: Queue, message: StoredMessage): ReturnType<Queue["take"]> {
+    try {
+      return queue.take(message);
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      const text = `the first message of ${queueIn(this.name, queue.name)} cannot be read now: ${error.message}`;
+      throw new AmqpError("PRECONDITION_FAILED", text);
+    }
   }
 
   unreadable(queue: Queue, error: unknown): void {

@@ -1,5 +1,6 @@
 /** The aliveness test: declares a queue, and sends a message through it. Clients compare the reply byte by byte. */
 
+import { StoredMessage } from "../amqp/stored-message.ts";
 import { makePublication } from "../broker/make-publication.ts";
 import { type Call, ok, type Reply, type Route } from "./route.ts";
 
@@ -14,7 +15,7 @@ function testAliveness(call: Call): Reply {
   };
   const queue = vhost.declareQueue(declaration, {}, call.accessTo(vhost));
   vhost.enqueue(makePublication(vhost.exchanges.get(""), QUEUE, new Map(), BODY), [queue]);
-  const taken = queue.take();
+  const taken = vhost.take(queue, new StoredMessage());
   if (taken !== undefined) queue.settle(taken.position);
   return ok({ status: "ok" });
 }

@@ -230,16 +230,37 @@ function messageJson(message: StoredMessage, { base64, truncate }: Wanted): obje
   };
 }
 
+type Taken = NonNullable<ReturnType<Queue["take"]>>;
+
+function requeue(queue: Queue, taken: readonly Taken[]): void {
+  for (const { position, sequence, bits } of taken) queue.requeue(position, sequence, bits);
+  queue.dispatch();
+}
+
+/** The next message; when it cannot be read, those before it come back, for nobody gets to see them. */
+function nextOf(
+  vhost: VirtualHost,
+  queue: Queue,
+  message: StoredMessage,
+  taken: readonly Taken[],
+): Taken | undefined {
+  try {
+    return vhost.take(queue, message);
+  } catch (error) {
+    requeue(queue, taken);
+    throw error;
+  }
+}
+
 /** All of them are taken before the first is settled, so that none comes twice. */
 function take(call: Call, vhost: VirtualHost, queue: Queue, wanted: Wanted): object[] {
   const message = new StoredMessage();
-  const taken: NonNullable<ReturnType<Queue["take"]>>[] = [];
+  const taken: Taken[] = [];
   const shown: object[] = [];
   while (taken.length < wanted.count) {
-    const next = queue.take();
+    const next = nextOf(vhost, queue, message, taken);
     if (next === undefined) break;
     taken.push(next);
-    queue.open(next.position, message);
     const redelivered = (next.bits & REDELIVERED) !== 0;
     queue.counts.got(wanted.outcome === "ack", redelivered);
     if (vhost.tracing) vhost.firehose.delivered(message, queue.name, redelivered, actorOf(call));
@@ -249,12 +270,9 @@ function take(call: Call, vhost: VirtualHost, queue: Queue, wanted: Wanted): obj
       message_count: queue.readyCount,
     });
   }
-  for (const { position, sequence, bits } of taken) {
-    if (wanted.outcome === "ack") queue.settle(position);
-    else if (wanted.outcome === "reject") queue.reject(position);
-    else queue.requeue(position, sequence, bits);
-  }
-  if (wanted.outcome === "requeue") queue.dispatch();
+  if (wanted.outcome === "requeue") requeue(queue, taken);
+  else if (wanted.outcome === "ack") for (const { position } of taken) queue.settle(position);
+  else for (const { position } of taken) queue.reject(position);
   return shown;
 }
 

@@ -21,7 +21,10 @@ export interface Consumer {
   readonly unackedCount: number;
   /** Whether it can take a message now. A consumer that said no calls `Queue.consumerReady` when that changes. */
   hasCredit(): boolean;
-  /** Takes the message and either settles it or keeps it unacked; `sequence` and `bits` are for settling or requeueing. */
+  /**
+   * Takes the message and either settles it or keeps it unacked; `sequence` and `bits` are for settling or requeueing. Throws the
+   * disk's error when it cannot be read; then it has not been taken.
+   */
   deliver(position: number, sequence: number, bits: number): void;
   /** Takes a message that nobody holds: it is settled with that. Borrowed. */
   pass(message: StoredMessage): void;

@@ -8,6 +8,7 @@
 import type { FieldTable } from "../amqp/field-table.ts";
 import { StoredMessage } from "../amqp/stored-message.ts";
 import type { Clock, Timer } from "../clock.ts";
+import { isDiskError } from "../store/disk.ts";
 import type { Holder, MessageStore } from "../store/message-store.ts";
 import { type Consumer, Consumers } from "./consumers.ts";
 import { QueueCounts } from "./counts.ts";
@@ -220,8 +221,12 @@ export class Queue implements Holder {
       const consumer = this.#consumers.next();
       if (consumer !== undefined) {
         // It does not wait, so it cannot expire, not even with a time to live of 0.
-        this.#noteDelivery(position, entry);
-        consumer.deliver(position, this.#ready.pass(priority), entry);
+        try {
+          this.#deliver(consumer, position, this.#ready.pass(priority), entry);
+        } catch (error) {
+          // A large message may have left the memory since it came: that is nothing to whoever publishes.
+          this.#owner.unreadable(this, error);
+        }
         return;
       }
     }
@@ -229,6 +234,19 @@ export class Queue implements Holder {
     // Before it is looked who has expired: what is too much died of that [RabbitMQ].
     this.#dropExcess();
     this.dispatch();
+  }
+
+  /** Throws the disk's error when the message cannot be read now; then it is where it was. */
+  #deliver(consumer: Consumer, position: number, sequence: number, bits: number): void {
+    this.#noteDelivery(position, bits);
+    try {
+      consumer.deliver(position, sequence, bits);
+    } catch (error) {
+      if (!isDiskError(error)) throw error;
+      this.unackedCount--;
+      this.#ready.restore(position, sequence, bits);
+      throw error;
+    }
   }
 
   /** Gives ready messages to consumers with credit until either runs out. */
@@ -254,23 +272,27 @@ export class Queue implements Holder {
     const ready = this.#ready;
     const { position, sequence, bits } = ready;
     ready.shift();
-    this.#noteDelivery(position, bits);
-    consumer.deliver(position, sequence, bits);
+    this.#deliver(consumer, position, sequence, bits);
     return true;
   }
 
   /**
-   * Takes the first message for basic.get: undefined when there is none. Like a delivery it is unacked until it is
-   * settled or requeued.
+   * Takes the first message for basic.get, and opens it as `open` does: undefined when there is none. Like a delivery it is
+   * unacked until it is settled or requeued. Throws the system's error when it cannot be read now; then it has not been taken.
    */
-  take(): { position: number; sequence: number; bits: number } | undefined {
+  take(taken: StoredMessage): { position: number; sequence: number; bits: number } | undefined {
     this.use();
     while (!this.#dropExpired() || this.#dropLost()) if (this.#ready.length === 0) return undefined;
     const { position, sequence, bits } = this.#ready;
+    this.open(position, taken);
     this.#ready.shift();
     this.#noteDelivery(position, bits);
-    // It is said how many are left: what has expired behind it is not among them [RabbitMQ].
-    this.#dropExpired();
+    try {
+      // It is said how many are left: what has expired behind it is not among them [RabbitMQ].
+      this.#dropExpired();
+    } catch (error) {
+      this.#owner.unreadable(this, error);
+    }
     this.#watchExpiry();
     return { position, sequence, bits };
   }
@@ -430,6 +452,7 @@ export class Queue implements Holder {
     this.stop();
     for (const consumer of [...this.#consumers.all]) consumer.queueDeleted();
     this.purge();
+    this.#store.forget(this);
     this.#delayedRetries?.take((position) => this.#release(position), true);
     this.#delayedRetries?.stop();
   }

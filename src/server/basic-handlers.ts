@@ -124,7 +124,7 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
   "basic.get": (channel, { queue: name, noAck }) => {
     const queue = channel.readableQueue(name);
     checkGetting(queue, queueIn(channel.vhost.name, queue.name));
-    const taken = queue.take();
+    const taken = channel.vhost.take(queue, message);
     if (taken === undefined) {
       queue.counts.getEmpty++;
       channel.counts.getEmpty++;
@@ -136,7 +136,6 @@ export const basicHandlers: HandlersOf<Extract<ChannelMethodName, `basic.${strin
     const redelivered = (bits & REDELIVERED) !== 0;
     queue.counts.got(noAck, redelivered);
     channel.counts.got(noAck, redelivered);
-    queue.open(position, message);
     if (redelivered) showDeliveryCount(queue, position, message);
     channel.output.method(channel.number, "basic.get-ok", {
       deliveryTag,

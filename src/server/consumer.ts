@@ -67,6 +67,7 @@ export class ChannelConsumer implements Consumer, DeliverySource {
   deliver(position: number, sequence: number, bits: number): void {
     const channel = this.#channel;
     const redelivered = (bits & REDELIVERED) !== 0;
+    // It may be that the disk does not give it: then nothing has happened.
     this.queue.open(position, message);
     if (redelivered) showDeliveryCount(this.queue, position, message);
     const deliveryTag = this.#send(message, redelivered);

@@ -52,8 +52,11 @@ export class DurableStore implements MessageStore {
   }
 
   close(): void {
-    this.#journal.close();
-    this.#memory.close();
+    try {
+      this.#journal.close();
+    } finally {
+      this.#memory.close();
+    }
   }
 
   discard(): void {
@@ -64,6 +67,10 @@ export class DurableStore implements MessageStore {
   delivered(position: number, holder: Holder, deliveries: number): void {
     if (holder.persists && position >= POSITION_BASE)
       this.#journal.noteDelivered(holder.id, position, deliveries);
+  }
+
+  forget(holder: Holder): void {
+    this.#journal.forget(holder.id);
   }
 
   afterFlush(listener: FlushListener, durable: boolean): void {

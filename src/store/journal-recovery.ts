@@ -355,10 +355,15 @@ export function recoverJournal(options: JournalOptions, report?: ReportProgress)
   const journal = new Journal(options, beginning);
   for (const segment of reader.segments) journal.adopt(segment);
   journal.reopenTail();
-  journal.adoptDelivered(reader.deliveredUpTo);
   return {
     journal,
-    forEachRun: (receive) => reader.forEachRun(receive),
+    forEachRun: (receive) =>
+      reader.forEachRun((run) => {
+        // Of queues that hold nothing, nothing of before counts.
+        const upTo = reader.deliveredUpTo.get(run.queueId);
+        if (upTo !== undefined) journal.adoptDelivered(run.queueId, upTo);
+        receive(run);
+      }),
     damage: reader.damage,
   };
 }

@@ -269,9 +269,9 @@ export class JournalWriter {
   syncNow(): void {
     // The sync that runs may end at any time, or never: what it covers is synced here.
     const { segments, retired, waiting } = this.#sync ?? nothing;
+    this.#closed = true;
     for (const { file } of new Set([...this.#unsynced, ...segments])) file.syncNow();
     this.#unsynced.clear();
-    this.#closed = true;
     if (this.#writes.length > 0) return;
     this.#syncedBlock = this.#writtenBlock;
     this.#removeAll([...retired, ...this.#retired, ...this.#retiring]);

@@ -303,6 +303,12 @@ export class Journal implements TurnTask {
     if (position < this.#firstUnwritten) this.#deliversWritten = true;
   }
 
+  /** As `MessageStore.forget`. */
+  forget(queueId: number): void {
+    this.#deliveredUpTo.delete(queueId);
+    this.#delivered.delete(queueId);
+  }
+
   // -- flushing
 
   /** There is something to flush at the end of this turn. */
@@ -474,9 +480,9 @@ export class Journal implements TurnTask {
 
   // -- beginning and end
 
-  /** Up to where queues delivered before. */
-  adoptDelivered(deliveredUpTo: ReadonlyMap<number, number>): void {
-    for (const [queueId, position] of deliveredUpTo) this.#deliveredUpTo.set(queueId, position);
+  /** Up to where a queue delivered before. */
+  adoptDelivered(queueId: number, position: number): void {
+    this.#deliveredUpTo.set(queueId, position);
   }
 
   /** Takes over a segment that recovery has read, the older first; none is written to any more. */
@@ -497,16 +503,22 @@ export class Journal implements TurnTask {
     this.#firstUnwritten = last.start + last.count;
   }
 
-  /** Clears out the head, flushes, syncs, removes what is superfluous, and closes the files. */
+  /**
+   * Clears out the head, flushes, syncs, removes what is superfluous, and closes the files; throws the system's error when
+   * something could not be synced.
+   */
   close(): void {
     this.#releasedBytes = this.#options.segmentBytes;
-    this.flush();
-    this.#writer.syncNow();
-    this.#sayAllIsSafe();
-    this.#endTail();
-    this.#closed = true;
-    this.#segments.close();
-    this.#redeliveries.clear();
+    try {
+      this.flush();
+      this.#writer.syncNow();
+      this.#sayAllIsSafe();
+      this.#endTail();
+    } finally {
+      this.#closed = true;
+      this.#segments.close();
+      this.#redeliveries.clear();
+    }
   }
 
   /** What is in the last file ends it; room that cannot be cut off does no harm. */

@@ -330,6 +330,8 @@ export class MemoryStore implements MessageStore {
   /** Nothing comes back after a restart. */
   delivered(): void {}
 
+  forget(): void {}
+
   afterFlush(listener: FlushListener): void {
     this.#schedule();
     this.#listeners.push(listener);

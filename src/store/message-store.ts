@@ -91,6 +91,9 @@ export interface MessageStore {
    */
   delivered(position: number, holder: Holder, deliveries: number): void;
 
+  /** The holder is gone: it delivers nothing any more. What it still holds it releases. */
+  forget(holder: Holder): void;
+
   /**
    * Calls the listener once, at the end of the turn or, when it waits for something `durable`, when all that has been
    * appended so far is safe; never within the call.

@@ -243,6 +243,35 @@ test("what the disk does not give to be read waits until it does, and nobody's c
   }
 });
 
+test("basic.get of what the disk does not give closes the channel alone, and takes nothing", () => {
+  for (const operation of ["open", "read"] as const) {
+    const { disk, broker, publisher } = withBacklog(Number.POSITIVE_INFINITY, 10, {
+      memoryLimit: 1,
+      segmentBytes: SEGMENT_BYTES,
+    });
+    const queue = broker.host.virtualHosts.get("/").queues.get("q", {});
+    // What is written to stays in memory.
+    publisher.publish("q", 200);
+    broker.rest();
+    disk.failing.add(operation);
+    const peer = new Peer(broker);
+    peer.client.get("q", () => undefined);
+    broker.rest();
+    expect(peer.closedWith).toBe(
+      "406 PRECONDITION_FAILED - the first message of queue 'q' in vhost '/' cannot be read now: EIO: simulated",
+    );
+    expect([queue.readyCount, queue.unackedCount]).toEqual([210, 0]);
+    disk.failing.clear();
+    const again = new Peer(broker);
+    let got = "";
+    again.client.get("q", (message) => {
+      got = message?.body.toString() ?? "nothing";
+    });
+    broker.rest();
+    expect([got.split(" ")[0], again.closedWith]).toEqual(["1", undefined]);
+  }
+});
+
 test("a declare that a full disk does not take is refused to whoever asks, and to nobody else", () => {
   const { disk, broker, publisher } = withBacklog(0);
   const declaring = new Peer(broker);

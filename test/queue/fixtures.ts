@@ -57,6 +57,8 @@ class CountingStore implements MessageStore {
 
   delivered(): void {}
 
+  forget(): void {}
+
   discard(): void {}
 
   close(): void {
@@ -121,8 +123,13 @@ export class Bench implements QueueOwner {
     this.unused.push(queue);
   }
 
-  unreadable(_queue: Queue, error: unknown): void {
+  /** What cannot be read is a mistake of the test's, unless it wants that. */
+  onUnreadable = (error: unknown): void => {
     throw error;
+  };
+
+  unreadable(_queue: Queue, error: unknown): void {
+    this.onUnreadable(error);
   }
 
   get nowMs(): number {
@@ -181,7 +188,7 @@ export class Bench implements QueueOwner {
 
   /** basic.get: what comes is unacked. */
   get(queue: Queue): Delivery | undefined {
-    const taken = queue.take();
+    const taken = queue.take(new StoredMessage());
     return taken && this.delivery(queue, taken.position, taken.sequence, taken.bits);
   }
 

@@ -1,6 +1,7 @@
 /** A queue: who gets what, what comes back to where, and what is dropped when. */
 import { beforeEach, describe, expect, test } from "vitest";
 import { StoredMessage } from "../../src/amqp/stored-message.ts";
+import { diskError } from "../store/simulated-disk.ts";
 import { Bench } from "./fixtures.ts";
 
 let bench: Bench;
@@ -86,6 +87,28 @@ describe("a message that nobody holds", () => {
     bench.consume(queue, { noAck: true, credit: 0 });
     expect([queue.passes, queue.pass(passing), queue.enqueuedCount]).toEqual([true, false, 0]);
   });
+});
+
+test("a message that its consumer cannot be given now waits, and nobody else notices", () => {
+  const queue = bench.queue();
+  const consumer = bench.consume(queue);
+  const errors: unknown[] = [];
+  bench.onUnreadable = (error) => void errors.push(error);
+  const { deliver } = consumer;
+  const fault = diskError("EIO");
+  consumer.deliver = () => {
+    throw fault;
+  };
+  expect(bench.publish(queue, "a")).toBe(true);
+  bench.publish(queue, "b");
+  expect([queue.readyCount, queue.unackedCount]).toEqual([2, 0]);
+  expect(errors[0]).toBe(fault);
+  consumer.deliver = deliver;
+  queue.dispatch();
+  expect(consumer.deliveries).toMatchObject([
+    { body: "a", redelivered: false },
+    { body: "b", redelivered: false },
+  ]);
 });
 
 describe("a message that comes back", () => {

@@ -297,6 +297,23 @@ describe("trouble", () => {
   });
 });
 
+test("of a queue that is gone it is not known any more how far it has delivered", () => {
+  const store = new Store();
+  const kept = [store.append(100, one), store.append(100, other)];
+  for (const { position, holder } of kept) store.journal.noteDelivered(holder.id, position);
+  store.endTurn();
+  store.journal.forget(other.id);
+  // Both move, and what said that they were delivered goes.
+  for (let turn = 0; turn < 200; turn++) {
+    for (let count = 0; count < 50; count++) store.release(store.append(500, one));
+    store.endTurn();
+  }
+  const { forEachRun } = recoverJournal({ ...store.options, disk: store.disk.crash("kill") });
+  const deliveries = new Map<number, number>();
+  forEachRun((run) => void deliveries.set(run.queueId, run.deliveries));
+  expect([deliveries.get(one.id), deliveries.get(other.id)]).toEqual([1, 0]);
+});
+
 test("what is held counts right beside messages of more than 4 MiB, also after a restart", () => {
   const MIB = 1 << 20;
   const store = new Store(64 * MIB);
