@@ -6,6 +6,7 @@
  * The time this takes grows with the number of messages and not with their bytes.
  */
 
+import { assert } from "../assert.ts";
 import { BlockReader, type Damage } from "./block-reader.ts";
 import type { Disk } from "./disk.ts";
 import { Journal, type JournalOptions } from "./journal.ts";
@@ -103,6 +104,8 @@ class Reader {
   readonly #recovered: Recovered[] = [];
   readonly #byNumber = new Map<number, Recovered>();
   readonly moves: Moves;
+  /** By which positions the messages are known that have moved and are held, in order. */
+  #moved: Float64Array = new Float64Array(0);
   readonly deliveredUpTo = new Map<number, number>();
   readonly redeliveries: Redeliveries;
 
@@ -171,12 +174,12 @@ class Reader {
     const recovered = { segment, index };
     this.#byNumber.set(segment.number, recovered);
     const { moved, settled, delivered } = index;
-    for (const [at, ordinal] of moved.ordinals.entries()) {
+    for (let at = 0; at < moved.known.length; at++) {
       const position = moved.known[at]!;
       // It is no longer where it was.
       const before = this.moves.current(position);
       this.#byNumber.get(segmentNumber(before))?.segment.discard(ordinalOf(before));
-      this.moves.move(position, segment.start + ordinal);
+      this.moves.move(position, segment.start + moved.ordinals[at]!);
     }
     this.#recovered.push(recovered);
     for (const [at, queueId] of settled.queues.entries())
@@ -202,7 +205,13 @@ class Reader {
 
   /** What nobody holds need not be known any more. */
   #forgetSettled(): void {
-    for (const known of this.moves.known()) if (!this.#isHeld(known)) this.moves.forget(known);
+    const moved = this.#allMoved();
+    let count = 0;
+    for (const known of moved) {
+      if (this.#isHeld(known)) moved[count++] = known;
+      else this.moves.forget(known);
+    }
+    this.#moved = inOrder(moved.subarray(0, count));
     this.redeliveries.keepHeld((queueId, position) => this.#isHeld(position, queueId));
   }
 
@@ -218,7 +227,7 @@ class Reader {
 
   /** Hands over what is left, for each queue in the order in which the queue took it: that of the positions it is known by. */
   forEachRun(receive: ReceiveRun): void {
-    const moved = this.#movedInOrder();
+    const moved = this.#moved;
     let next = 0;
     const handMovedBefore = (position: number): void => {
       while (next < moved.length && moved[next]! < position)
@@ -229,9 +238,18 @@ class Reader {
     handMovedBefore(Number.POSITIVE_INFINITY);
   }
 
-  /** By which positions messages are known that have moved. */
-  #movedInOrder(): Float64Array {
-    return this.moves.known().sort();
+  /** By which positions messages are known that have moved, as they lie in the log: that is nearly their order. */
+  #allMoved(): Float64Array {
+    const all = new Float64Array(this.moves.size);
+    let count = 0;
+    for (const { segment, index } of this.#recovered) {
+      const { known, ordinals } = index.moved;
+      for (let at = 0; at < known.length; at++)
+        if (this.moves.current(known[at]!) === segment.start + ordinals[at]!)
+          all[count++] = known[at]!;
+    }
+    assert(count === all.length, `${all.length} messages have moved, and ${count} are there`);
+    return all;
   }
 
   /** Hands over a message that has moved, and those that stood behind it and still do; returns what comes next. */
@@ -321,6 +339,13 @@ class Reader {
     handPart(run, from, delivered, 1, receive);
     handPart(run, Math.max(from, delivered), end, 0, receive);
   }
+}
+
+/** Sorts the numbers, unless they are in order. */
+function inOrder(numbers: Float64Array): Float64Array {
+  for (let at = 1; at < numbers.length; at++)
+    if (numbers[at - 1]! > numbers[at]!) return numbers.sort();
+  return numbers;
 }
 
 /** Hands over what of a run is from one position up to another, if anything is. */

@@ -39,11 +39,6 @@ export class Moves {
     this.#to.forEach(visit);
   }
 
-  /** The positions that they are known by. */
-  known(): Float64Array {
-    return this.#to.keys();
-  }
-
   /** Nobody asks any more. */
   clear(): void {
     this.#to.clear();

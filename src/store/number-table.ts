@@ -12,8 +12,11 @@ import type { MemoryCounter } from "./memory-budget.ts";
 const FIRST_PLACES = 8;
 const NO_KEY = -1;
 const TWO_TO_32 = 2 ** 32;
-/** 2^32 divided by the golden ratio: neighbouring keys end up far from each other. */
+/** 2^32 divided by the golden ratio: neighbouring groups end up far from each other. */
 const SPREAD = 0x9e3779b1;
+/** Keys that differ in their last bits alone lie together, in a line of the cache: mostly one is asked for after the other. */
+const GROUP_SHIFT = 3;
+const GROUP_MASK = (1 << GROUP_SHIFT) - 1;
 
 const noKeys = new Float64Array(0);
 
@@ -40,7 +43,9 @@ export class NumberTable {
 
   #home(key: number): number {
     const upper = Math.floor(key / TWO_TO_32);
-    return Math.imul((key >>> 0) ^ Math.imul(upper, SPREAD), SPREAD) >>> this.#shift;
+    const low = key >>> 0;
+    const group = Math.imul((low >>> GROUP_SHIFT) ^ Math.imul(upper, SPREAD), SPREAD);
+    return ((group >>> this.#shift) & ~GROUP_MASK) | (low & GROUP_MASK);
   }
 
   get(key: number): number | undefined {
