@@ -89,6 +89,11 @@ export class JournalWriter {
     return this.#writes.length > 0;
   }
 
+  /** What that is, in bytes. */
+  get unwrittenBytes(): number {
+    return this.#writes.reduce((bytes, { start, end }) => bytes + end - start, 0);
+  }
+
   /** The block from `start` to `end` of a segment is to be written. */
   writeBlock(segment: JournalSegment, start: number, end: number, block: number): void {
     const { buffer } = segment;

@@ -424,18 +424,25 @@ export class Journal implements TurnTask {
 
   /**
    * Whether what is held in the head can be read and may be copied: its file goes only when the copy is safe, and with it all
-   * behind it.
+   * behind it. On a disk that is nearly full that has to fit into what is left, with the index of a tail that it fills.
    */
   #mayMove(head: JournalSegment): boolean {
     const { disk, segmentBytes } = this.#options;
     try {
       if (this.#writer.hasTrouble) return false;
-      if (disk.freeBytes() <= head.heldBytes + 2 * segmentBytes) return false;
+      const needed = this.#unwrittenBytes + 2 * head.heldBytes + segmentBytes / 4;
+      if (disk.freeBytes() <= needed) return false;
       this.#segments.use(head);
       return true;
     } catch {
       return false;
     }
+  }
+
+  /** What has been appended and not been handed to the operating system. */
+  get #unwrittenBytes(): number {
+    const open = this.#blockStart < 0 ? 0 : this.#tail!.usedBytes - this.#blockStart;
+    return this.#writer.unwrittenBytes + open;
   }
 
   #relocate(head: JournalSegment): void {

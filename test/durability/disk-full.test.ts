@@ -16,7 +16,7 @@ const BODY_BYTES = 1000;
 
 function start(
   disk: SimulatedDisk,
-  settings: Partial<Settings> = {},
+  settings: Partial<Settings> & { readonly reserveBytes?: number } = {},
 ): { broker: BrokerLife; warnings: string[] } {
   const warnings: string[] = [];
   const note = (_: object, message: string): void => void warnings.push(message);
@@ -185,6 +185,31 @@ test("N21 what consumers settle frees the disk, however much stands before it th
   expect(publisher.client.isBlocked).toBe(false);
   expect(numbersAfterCrash(disk, "q")).toEqual([]);
   expect(numbersAfterCrash(disk, "other")).toHaveLength(8000);
+});
+
+test("N21 what consumers settle frees the disk, though one message that nobody wants stands before it", () => {
+  const disk = new SimulatedDisk(new Random(1));
+  // Less than a segment.
+  const { broker } = start(disk, { reserveBytes: 50_000 });
+  const peer = new Peer(broker);
+  for (const queue of ["other", "q"]) peer.declare(queue);
+  peer.publish("other", 1);
+  for (let burst = 0; burst < 50; burst++) {
+    peer.publish("q", 100);
+    broker.rest();
+  }
+  disk.capacityBytes = disk.usedBytes;
+  peer.publish("q", 1);
+  pass(broker, 3);
+  expect(disk.list()).not.toContain("reserve");
+  expect(peer.confirmedNumbers.size).toBe(5002);
+  const consumer = new Peer(broker);
+  consumer.client.consume("q");
+  pass(broker, 5);
+  expect(consumer.received).toHaveLength(5001);
+  expect(disk.usedBytes).toBeLessThan(6 * SEGMENT_BYTES);
+  expect(disk.list()).toContain("reserve");
+  expect(numbersAfterCrash(disk, "other")).toEqual([1]);
 });
 
 test("N21 on a full disk dead letters stand in their old queue until the new one has them", () => {
