@@ -68,6 +68,12 @@ export class Consumers {
     return this.#settling === 0;
   }
 
+  /** Whether none has credit, as far as is known: `next` would find nobody. */
+  get atRest(): boolean {
+    for (const group of this.#groups) if (group.active.length > 0) return false;
+    return true;
+  }
+
   get all(): readonly Consumer[] {
     return this.#all;
   }

@@ -230,9 +230,12 @@ export class Queue implements Holder {
         return;
       }
     }
+    const waits = this.#ready.length > 0 && this.#consumers.atRest;
     this.#ready.push(position, entry, priority);
     // Before it is looked who has expired: what is too much died of that [RabbitMQ].
     this.#dropExcess();
+    // Behind those whom nobody takes there is nothing to do: for the first of them a timer is set.
+    if (waits && this.#ready.first() && this.#ready.position !== position) return;
     this.dispatch();
   }
 

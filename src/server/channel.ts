@@ -23,7 +23,7 @@ import { ChannelConsumer, type ConsumerSpec } from "./consumer.ts";
 import { Publishing } from "./publishing.ts";
 import { settleAll } from "./settling.ts";
 import { Transaction } from "./transaction.ts";
-import { Unacked } from "./unacked.ts";
+import { type DeliverySource, Unacked } from "./unacked.ts";
 
 /** Bodies in pieces are put together in buffers of the size of a segment in memory, and become segments when they are large. */
 const BODY_MEMORY_BYTES = 1 << 20;
@@ -52,6 +52,8 @@ export class Channel implements ClientChannel, Actor {
   /** False when a close is under way: what comes then is dropped. */
   isOpen = true;
   #replyConsumer: ChannelConsumer | undefined;
+  /** See `wakeSoon`. */
+  #waking: DeliverySource | undefined;
 
   constructor(number: number, connection: Connection, vhost: VirtualHost) {
     this.number = number;
@@ -231,6 +233,27 @@ export class Channel implements ClientChannel, Actor {
     if (consumer === this.#replyConsumer) this.#replyConsumer = undefined;
     else if (this.isOpen && this.connection.notifiesCancel)
       this.reply("basic.cancel", { consumerTag, noWait: true });
+  }
+
+  /**
+   * One of the channel's deliveries has been acknowledged, and its consumer may have credit again: it is told when something
+   * else comes or the chunk ends, as acknowledgements mostly come many at a time.
+   */
+  wakeSoon(source: DeliverySource): void {
+    if (this.#waking === source) return;
+    this.wakeNow();
+    this.#waking = source;
+    this.connection.wakeSoon(this);
+  }
+
+  /** Tells it. */
+  wakeNow(): void {
+    const waking = this.#waking;
+    if (waking === undefined) return;
+    this.#waking = undefined;
+    waking.wake();
+    // What it has free of the channel's prefetch another consumer may take.
+    if (this.prefetch > 0) this.wakeConsumers();
   }
 
   /** Consumers may have credit again: the prefetch has changed, or the connection can take more. */

@@ -75,6 +75,8 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   #timer: Timer | undefined;
   #heartbeat: Heartbeat | undefined;
   #session: HandshakeResult | undefined;
+  /** See `wakeSoon`. */
+  #waking: Channel | undefined;
   #isBlocked = false;
   #receivedBytes = 0;
   #receiveCount = 0;
@@ -190,6 +192,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
       this.#fail(error, 0, 0);
       this.writer.end();
     }
+    this.#wake();
     this.#channels.endChunk();
   }
 
@@ -215,9 +218,22 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     return NO_BYTES;
   }
 
+  /** `wakeNow` is to be called of this channel, and nothing else before. */
+  wakeSoon(channel: Channel): void {
+    if (this.#waking !== channel) this.#wake();
+    this.#waking = channel;
+  }
+
+  #wake(): void {
+    const waking = this.#waking;
+    this.#waking = undefined;
+    waking?.wakeNow();
+  }
+
   onMethodFrame(number: number, buffer: Buffer, start: number, end: number): void {
     const key = longAt(buffer, start) | 0;
     try {
+      if (key !== ACK && this.#waking !== undefined) this.#wake();
       const channel = this.#channels.get(number);
       if (channel === undefined) this.#otherMethod(number, key, buffer, start, end);
       else this.#channelMethod(channel, key, buffer, start, end);

@@ -45,14 +45,14 @@ function settleOne(channel: Channel, index: number, outcome: Outcome): void {
   const { unacked } = channel;
   if (outcome === "ack") {
     channel.counts.ack++;
-    unacked.ack(index).wake();
-  } else {
-    const delivery = unacked.take(index);
-    finish(delivery, outcome);
-    delivery.source.settled();
-    delivery.source.wake();
-    if (outcome !== "reject") delivery.source.queue.dispatch();
+    channel.wakeSoon(unacked.ack(index));
+    return;
   }
+  const delivery = unacked.take(index);
+  finish(delivery, outcome);
+  delivery.source.settled();
+  delivery.source.wake();
+  if (outcome !== "reject") delivery.source.queue.dispatch();
   // What this one frees of the channel's prefetch another consumer may take.
   if (channel.prefetch > 0) channel.wakeConsumers();
 }
