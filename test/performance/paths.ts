@@ -21,6 +21,9 @@ import {
   FRAME_HEADER_BYTES,
   FRAME_OVERHEAD_BYTES,
   frame,
+  shortString,
+  table,
+  u16,
 } from "../../bench/wire.ts";
 import type { CountedBroker, CountedStream } from "./counted-broker.ts";
 
@@ -31,8 +34,18 @@ const PAYLOAD_BYTES_MAX = FRAME_BYTES_MAX - FRAME_OVERHEAD_BYTES;
 const TAG_AT = FRAME_HEADER_BYTES + 4;
 const ACK_BYTES = basicAck(1, false).length;
 
+/** Headers, expiration and user-id, after their flags. */
+const lookedAt = Buffer.concat([
+  u16((1 << 13) | (1 << 8) | (1 << 4)),
+  table({ "x-tenant": "hazel", "x-attempt": 3 }),
+  shortString("60000"),
+  shortString("guest"),
+]);
+
 interface PathShape {
   readonly persistent: boolean;
+  /** Whether it has the properties that are looked at. */
+  readonly hasProperties: boolean;
   readonly confirms: boolean;
   /** 0: no acknowledgements; 1: one by one; else all of a read with `multiple`. */
   readonly ackEvery: number;
@@ -46,6 +59,7 @@ interface PathShape {
 
 const plain: PathShape = {
   persistent: false,
+  hasProperties: false,
   confirms: false,
   ackEvery: 0,
   exchange: "",
@@ -57,6 +71,7 @@ const plain: PathShape = {
 
 export const paths = {
   transient: plain,
+  properties: { ...plain, hasProperties: true },
   persistent: { ...plain, persistent: true, confirms: true, ackEvery: plain.messages },
   "fan-out": { ...plain, exchange: "fanout", queues: 10 },
   topic: { ...plain, exchange: "topic", bindings: 1000 },
@@ -126,14 +141,11 @@ export class Path {
   }
 
   #encodeTurns(): Buffer[] {
-    const { exchange, persistent, bodyBytes, messages: count } = this.#shape;
+    const { exchange, bodyBytes, messages: count } = this.#shape;
     const body = Buffer.alloc(bodyBytes, 7);
     const keys = exchange === "" ? ["queue-0"] : bindingKeys(this.#shape);
     const name = exchange === "" ? "" : "exchange";
-    const header = contentHeader(
-      bodyBytes,
-      properties(persistent ? "persistent" : "none", "guest"),
-    );
+    const header = contentHeader(bodyBytes, this.#properties());
     const messages = keys.map((key) =>
       Buffer.concat([basicPublish(name, key), header, ...bodyFrames(body)]),
     );
@@ -143,6 +155,11 @@ export class Path {
       const of = (index: number): Buffer => messages[(from + index) % messages.length]!;
       return Buffer.concat(Array.from({ length: count }, (_, index) => of(index)));
     });
+  }
+
+  #properties(): Buffer {
+    const { persistent, hasProperties } = this.#shape;
+    return hasProperties ? lookedAt : properties(persistent ? "persistent" : "none", "guest");
   }
 
   /** A turn's messages, on their whole way. */
