@@ -28,6 +28,7 @@ import type { Host } from "../broker/host.ts";
 import type { User } from "../broker/users.ts";
 import type { VirtualHost } from "../broker/vhost.ts";
 import type { Timer } from "../clock.ts";
+import type { TurnTask } from "../turn.ts";
 import type { Channel } from "./channel.ts";
 import { Channels } from "./channels.ts";
 import { ConnectionLog } from "./connection-log.ts";
@@ -56,9 +57,15 @@ const CHANNEL_CLOSE = methodKey(...methods["channel.close"].id);
 const CONNECTION_CLOSE = methodKey(...methods["connection.close"].id);
 const CONNECTION_CLOSE_OK = methodKey(...methods["connection.close-ok"].id);
 
+/**
+ * A client is not read from any more in a turn in which it has sent that much: what it publishes goes to consumers in the
+ * same turn then, and waits in no queue until these have been written to (`TURN_BYTES_MAX` in writer.ts is larger).
+ */
+const TURN_BYTES_MAX = 1 << 18;
+
 type State = "header" | "handshake" | "running" | "closing" | "closed";
 
-export class Connection implements FrameHandler, Publisher, ClientConnection {
+export class Connection implements FrameHandler, Publisher, ClientConnection, TurnTask {
   readonly host: Host;
   readonly output: Output;
   readonly writer: Writer;
@@ -78,6 +85,9 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
   /** See `wakeSoon`. */
   #waking: Channel | undefined;
   #isBlocked = false;
+  /** Read in this turn, and whether that is enough. */
+  #turnBytes = 0;
+  #isFull = false;
   #receivedBytes = 0;
   #receiveCount = 0;
   readonly #onEnd: (connection: Connection) => void;
@@ -178,7 +188,24 @@ export class Connection implements FrameHandler, Publisher, ClientConnection {
     this.#receiveCount++;
     this.#heartbeat?.received();
     if (this.#state === "closed") return;
+    this.#countRead(chunk.length);
     this.#parse(chunk);
+  }
+
+  #countRead(bytes: number): void {
+    if (this.#turnBytes === 0) this.host.turn.flushSocket(this);
+    this.#turnBytes += bytes;
+    if (this.#turnBytes < TURN_BYTES_MAX || this.#isFull) return;
+    this.#isFull = true;
+    this.writer.stall();
+  }
+
+  /** There is a new turn: it is read on. */
+  endTurn(): void {
+    this.#turnBytes = 0;
+    if (!this.#isFull) return;
+    this.#isFull = false;
+    this.writer.unstall();
   }
 
   /** Lets the parser hand over the frames of a chunk, or those that it has kept while it was paused. */
