@@ -83,6 +83,11 @@ export class Content {
     this.#memories = memories;
   }
 
+  /** Of the body, still to come. */
+  get bytesLeft(): number {
+    return this.#bytesLeft;
+  }
+
   get tooLarge(): boolean {
     return this.bodyBytes > this.#bodyBytesMax;
   }

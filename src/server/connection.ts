@@ -7,7 +7,7 @@
 
 import type { Duplex } from "node:stream";
 import { longAt, longlongAt } from "../amqp/byte-reader.ts";
-import { EXPECT_METHOD, unexpectedFrameFor } from "../amqp/content.ts";
+import { type Content, EXPECT_METHOD, unexpectedFrameFor } from "../amqp/content.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import {
   FRAME_BODY,
@@ -88,6 +88,8 @@ export class Connection implements FrameHandler, Publisher, ClientConnection, Tu
   /** Read in this turn, and whether that is enough. */
   #turnBytes = 0;
   #isFull = false;
+  /** To which the last body bytes belong. */
+  #lastContent: Content | undefined;
   #receivedBytes = 0;
   #receiveCount = 0;
   readonly #onEnd: (connection: Connection) => void;
@@ -188,14 +190,16 @@ export class Connection implements FrameHandler, Publisher, ClientConnection, Tu
     this.#receiveCount++;
     this.#heartbeat?.received();
     if (this.#state === "closed") return;
-    this.#countRead(chunk.length);
     this.#parse(chunk);
+    this.#countRead(chunk.length);
   }
 
   #countRead(bytes: number): void {
     if (this.#turnBytes === 0) this.host.turn.flushSocket(this);
     this.#turnBytes += bytes;
     if (this.#turnBytes < TURN_BYTES_MAX || this.#isFull) return;
+    // Of a body that has begun nobody gets anything yet.
+    if (this.#lastContent !== undefined && this.#lastContent.bytesLeft > 0) return;
     this.#isFull = true;
     this.writer.stall();
   }
@@ -400,6 +404,7 @@ export class Connection implements FrameHandler, Publisher, ClientConnection, Tu
         this.#channels.borrow(channel.content);
         channel.onHeader(buffer, start, end);
       } else {
+        this.#lastContent = channel.content;
         channel.onBody(buffer, start, end);
       }
     } catch (error) {

@@ -44,6 +44,8 @@ export class Counts {
 export class CountedStream extends EventEmitter {
   writableLength = 0;
   destroyed = false;
+  /** Whether the broker does not read. */
+  isPaused = false;
   /** Of the last write: for a look at what the broker answered. */
   lastWritten: Buffer = Buffer.alloc(0);
   readonly #counts: Counts;
@@ -75,10 +77,12 @@ export class CountedStream extends EventEmitter {
   uncork(): void {}
 
   pause(): void {
-    throw new Error("the broker does not read on");
+    this.isPaused = true;
   }
 
-  resume(): void {}
+  resume(): void {
+    this.isPaused = false;
+  }
 
   end(): void {
     throw new Error(`the broker ends the connection: ${this.lastWritten.toString("latin1")}`);
@@ -170,10 +174,12 @@ export class CountedBroker {
     return stream;
   }
 
-  /** Lets bytes arrive in one turn, so many in a read, and everything follow that follows from it. */
+  /** Lets bytes arrive, so many in a read and as many in a turn as are read, and everything follow that follows from it. */
   arrive(stream: CountedStream, bytes: Buffer, readBytes = bytes.length): void {
-    for (let from = 0; from < bytes.length; from += readBytes)
+    for (let from = 0; from < bytes.length; from += readBytes) {
+      while (stream.isPaused) if (!this.#goOn()) throw new Error("the broker does not read on");
       stream.emit("data", bytes.subarray(from, from + readBytes));
+    }
     while (this.#goOn());
   }
 

@@ -32,3 +32,18 @@ test("a client that sends much is read on in the next turn", () => {
   broker.arrive(client, publication);
   expect(reading).toEqual(["pauses", "goes on"]);
 });
+
+test("a large body that has begun is read to its end", () => {
+  const broker = new CountedBroker();
+  const client = broker.connect();
+  const large = Buffer.concat([
+    basicPublish("", "nobody"),
+    contentHeader(600_000, properties("none", "guest")),
+    ...Array.from({ length: 6 }, () => frame(FRAME_BODY, CHANNEL, Buffer.alloc(100_000))),
+  ]);
+  for (let from = 0; from < large.length; from += 250_000) {
+    expect(client.isPaused).toBe(false);
+    client.emit("data", large.subarray(from, from + 250_000));
+  }
+  expect(client.isPaused).toBe(true);
+});
