@@ -20,10 +20,11 @@ import { ChannelCounts } from "../queue/counts.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Connection } from "./connection.ts";
 import { ChannelConsumer, type ConsumerSpec } from "./consumer.ts";
+import type { DeliverySource } from "./delivery-sources.ts";
 import { Publishing } from "./publishing.ts";
 import { settleAll } from "./settling.ts";
 import { Transaction } from "./transaction.ts";
-import { type DeliverySource, Unacked } from "./unacked.ts";
+import { Unacked } from "./unacked.ts";
 
 /** Bodies in pieces are put together in buffers of the size of a segment in memory, and become segments when they are large. */
 const BODY_MEMORY_BYTES = 1 << 20;
