@@ -75,15 +75,15 @@ export class PooledBuffer implements Memory {
 export class BufferPool {
   readonly bufferBytes: number;
   readonly #budget: MemoryBudget;
-  readonly #keptMax: number;
   readonly #spare: PooledBuffer[] = [];
   #resting: PooledBuffer[] = [];
+  /** Of both. */
+  #keptBytes = 0;
   #wasTaken = false;
 
   constructor(bufferBytes: number, budget: MemoryBudget) {
     this.bufferBytes = bufferBytes;
     this.#budget = budget;
-    this.#keptMax = Math.max(KEPT_MIN, Math.floor(KEPT_BYTES_MAX / bufferBytes));
   }
 
   /** A buffer of at least so many bytes, and at most twice as many. Room for it is made when there is none. */
@@ -97,6 +97,7 @@ export class BufferPool {
     if (index < 0) return this.#fresh(wanted);
     const spare = this.#spare[index]!;
     this.#spare.splice(index, 1);
+    this.#keptBytes -= spare.buffer.length;
     this.#budget.reuse(spare.buffer.length);
     spare.reuse();
     return spare;
@@ -125,20 +126,24 @@ export class BufferPool {
     this.#keep(buffer, this.#resting);
   }
 
-  /** Keeps it in the place of the one that has waited longest, when there are enough. */
+  /** Keeps it in the place of those that have waited longest, when there are enough. */
   #keep(buffer: PooledBuffer, among: PooledBuffer[]): void {
     const { length } = buffer.buffer;
     const isWelcome = length <= UNUSUAL_BYTES_MAX || length === this.bufferBytes;
-    const keptMax = this.#budget.isShort ? KEPT_MIN : this.#keptMax;
-    const isFull = this.#spare.length + this.#resting.length >= keptMax;
-    const replaced = isWelcome && isFull ? this.#spare.shift() : undefined;
-    if (replaced !== undefined) this.#drop(replaced);
-    if (!isWelcome || (isFull && replaced === undefined)) {
+    while (isWelcome && !this.#hasPlaceFor(length) && this.#spare.length > 0)
+      this.#drop(this.#spare.shift()!);
+    if (!isWelcome || !this.#hasPlaceFor(length)) {
       this.#budget.takeBuffer(-length);
       return;
     }
     among.push(buffer);
+    this.#keptBytes += length;
     this.#budget.keep(length);
+  }
+
+  #hasPlaceFor(bytes: number): boolean {
+    if (this.#spare.length + this.#resting.length < KEPT_MIN) return true;
+    return this.#keptBytes + bytes <= KEPT_BYTES_MAX && !this.#budget.isShort;
   }
 
   /** Memory is short: as few as possible are kept. */
@@ -148,6 +153,7 @@ export class BufferPool {
   }
 
   #drop({ buffer }: PooledBuffer): void {
+    this.#keptBytes -= buffer.length;
     this.#budget.reuse(buffer.length);
     this.#budget.takeBuffer(-buffer.length);
   }

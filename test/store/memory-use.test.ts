@@ -126,4 +126,16 @@ describe("memory", () => {
     for (const position of positions) store.release(position);
     expect(disk.list()).toEqual([]);
   });
+
+  test("that waits to be used again is bounded in bytes, whatever the size of its buffers", () => {
+    for (const bytes of [64 << 10, MIB, 4 * MIB]) {
+      const budget = new MemoryBudget(Number.POSITIVE_INFINITY);
+      const pool = budget.pool(MIB);
+      const taken = Array.from({ length: 40 * (MIB / bytes) + 40 }, () => pool.take(bytes));
+      for (const buffer of taken) buffer.free();
+      pool.endTurn();
+      expect(budget.keptBytes).toBe(Math.min(16 * MIB, taken.length * bytes));
+      expect(budget.usedBytes).toBe(budget.keptBytes);
+    }
+  });
 });
