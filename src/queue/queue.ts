@@ -245,11 +245,14 @@ export class Queue implements Holder {
     try {
       consumer.deliver(position, sequence, bits);
     } catch (error) {
-      if (!isDiskError(error)) throw error;
-      this.unackedCount--;
-      this.#ready.restore(position, sequence, bits);
+      if (isDiskError(error)) this.#notDelivered(position, sequence, bits);
       throw error;
     }
+  }
+
+  #notDelivered(position: number, sequence: number, bits: number): void {
+    this.unackedCount--;
+    this.#ready.restore(position, sequence, bits);
   }
 
   /** Gives ready messages to consumers with credit until either runs out. */
@@ -287,7 +290,6 @@ export class Queue implements Holder {
     this.use();
     while (!this.#dropExpired() || this.#dropLost()) if (this.#ready.length === 0) return undefined;
     const { position, sequence, bits } = this.#ready;
-    this.open(position, taken);
     this.#ready.shift();
     this.#noteDelivery(position, bits);
     try {
@@ -297,6 +299,13 @@ export class Queue implements Holder {
       this.#owner.unreadable(this, error);
     }
     this.#watchExpiry();
+    // Only now: for what has expired its bytes may have left the memory.
+    try {
+      this.open(position, taken);
+    } catch (error) {
+      if (isDiskError(error)) this.#notDelivered(position, sequence, bits);
+      throw error;
+    }
     return { position, sequence, bits };
   }
 

@@ -21,6 +21,22 @@ describe("messages", () => {
     expect(bench.store.liveCount).toBe(0);
   });
 
+  test("that somebody gets are looked at last: what has expired behind them may drive them from memory", () => {
+    const queue = bench.queue();
+    bench.publish(queue, "a");
+    bench.publish(queue, "b", { ttlMs: 1 });
+    bench.clock.advance(1);
+    const located: number[] = [];
+    const locate = bench.store.locate.bind(bench.store);
+    bench.store.locate = (position) => {
+      located.push(position);
+      return locate(position);
+    };
+    const taken = queue.take(new StoredMessage());
+    expect(queue.readyCount).toBe(0);
+    expect(located.at(-1)).toBe(taken?.position);
+  });
+
   test("that were delivered are unacked until they are settled", () => {
     const queue = bench.queue();
     const consumer = bench.consume(queue);
