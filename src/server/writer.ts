@@ -121,9 +121,10 @@ export class Writer implements TurnTask {
     const last = batch.parts.length - 1;
     if (last > 0) stream.cork();
     for (let index = 0; index < last; index++) stream.write(batch.parts[index]);
-    stream.write(batch.parts[last], () => {
+    stream.write(batch.parts[last], (error) => {
       recycle(batch);
-      if (stream.writableLength === 0) this.#written();
+      // A stream that has failed takes nothing more: written to from here it would tell of the same bytes again.
+      if (!error && stream.writableLength === 0) this.#written();
     });
     if (last > 0) stream.uncork();
     this.spoke = true;

@@ -1,6 +1,7 @@
 /** The writing half of a connection: how much of it goes out before somebody else has a turn. */
 import { Duplex } from "node:stream";
 import { expect, test } from "vitest";
+import { Output } from "../../src/amqp/output.ts";
 import { Writer } from "../../src/server/writer.ts";
 import { Turn } from "../../src/turn.ts";
 
@@ -68,4 +69,35 @@ test("and the rest in the turns that follow, all of it", async () => {
     before = taken;
   }
   expect(talker.stream.takenBytes).toBe(5 * TURN_BYTES);
+});
+
+/** Fails at once, as a socket whose peer is gone. */
+class Broken extends Duplex {
+  override _writev(_chunks: unknown, done: (error: Error) => void): void {
+    done(new Error("EPIPE"));
+  }
+
+  override _read(): void {}
+}
+
+test("what could not be written is given back once, whatever is said meanwhile", async () => {
+  const stream = new Broken();
+  const closed = new Promise((resolve) => stream.on("close", resolve));
+  stream.on("error", () => undefined);
+  const writer = new Writer(stream, new Turn(() => undefined), 131_072, () => undefined);
+  const { output } = writer;
+  const [little, much] = [Buffer.alloc(10, 1), Buffer.alloc(5000, 1)];
+  for (let batch = 0; batch < 2; batch++) {
+    output.raw(little, 0, little.length);
+    writer.flushAll();
+  }
+  for (const bytes of [little, much, little]) output.raw(bytes, 0, bytes.length);
+  await closed;
+  // Nobody writes where somebody else does.
+  const others = [1, 2, 3, 4, 5, 6].map((octet) => {
+    const other = new Output(131_072);
+    other.raw(Buffer.alloc(10, octet), 0, 10);
+    return other;
+  });
+  expect(others.map((other) => other.take().parts[0]![0])).toEqual([1, 2, 3, 4, 5, 6]);
 });
