@@ -28,7 +28,6 @@ const FREE_SLABS_MAX = 256;
 
 const freeSlabs: Room[] = [];
 const NO_KEEPERS: Keeper[] = [];
-const NO_SLABS: Room[] = [];
 
 /** Buffers to be written, in order, to be given to `recycle` once they are written. */
 export interface OutputBatch {
@@ -45,9 +44,6 @@ export function recycle(batch: OutputBatch): void {
     if (freeSlabs.length < FREE_SLABS_MAX) freeSlabs.push(slab);
   }
   for (const keeper of batch.keepers) keeper.giveBack();
-  // Should it be called again, nobody else's are.
-  batch.slabs = NO_SLABS;
-  batch.keepers = NO_KEEPERS;
 }
 
 /** The bytes of a delivery that do not change: frame header, ids and consumer tag. Size and tag are set each time. */
