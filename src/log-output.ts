@@ -55,36 +55,29 @@ function prettyDestination(colour: boolean): DestinationStream {
 
 /** The first line is written at once, and what follows it within this time when it is over. */
 const TOGETHER_MS = 10;
-const TOGETHER_BYTES_MAX = 1 << 13;
 
 class JsonOutput implements DestinationStream {
-  readonly #output = pino.destination({ dest: 1, sync: false, minLength: TOGETHER_BYTES_MAX });
+  readonly #output = pino.destination({ dest: 1, sync: false });
+  #lines = "";
   #isWaiting = false;
-  #isWriting = false;
-  /** Whether lines have come since the last flush, and whether that is to be followed by another one. */
-  #hasMore = false;
-  #isAsked = false;
 
   constructor() {
-    this.#output.on("drain", () => {
-      this.#isWriting = false;
-      if (this.#isAsked) this.flush();
+    process.on("exit", () => {
+      this.flush();
+      this.#output.flushSync();
     });
   }
 
   write(line: string): void {
-    this.#output.write(line);
-    this.#hasMore = true;
+    this.#lines += line;
     if (!this.#isWaiting) this.#flushAndWait();
   }
 
   /** Has what there is written as soon as what is being written has been. */
   flush(): void {
-    this.#isAsked = this.#isWriting;
-    if (this.#isWriting || !this.#hasMore) return;
-    this.#hasMore = false;
-    this.#isWriting = true;
-    this.#output.flush();
+    if (this.#lines === "") return;
+    this.#output.write(this.#lines);
+    this.#lines = "";
   }
 
   #flushAndWait(): void {
@@ -92,7 +85,7 @@ class JsonOutput implements DestinationStream {
     this.#isWaiting = true;
     setTimeout(() => {
       this.#isWaiting = false;
-      if (this.#hasMore) this.#flushAndWait();
+      if (this.#lines !== "") this.#flushAndWait();
     }, TOGETHER_MS).unref();
   }
 }

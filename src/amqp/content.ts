@@ -209,6 +209,7 @@ export class Content {
   release(): void {
     this.routingBuffer = NO_BYTES;
     this.headerBuffer = NO_BYTES;
+    this.#bytesLeft = 0;
     this.#forgetBody();
   }
 
