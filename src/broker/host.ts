@@ -3,6 +3,7 @@
  * log, its settings, and what of them is on disk.
  */
 
+import type { BodyMemories } from "../amqp/content.ts";
 import { AmqpError } from "../amqp/errors.ts";
 import type { Clock, Timer } from "../clock.ts";
 import type { Settings } from "../config.ts";
@@ -12,7 +13,7 @@ import type { Disk } from "../store/disk.ts";
 import { DurableStore } from "../store/durable-store.ts";
 import { EntryLog } from "../store/entry-log.ts";
 import { MemoryBudget } from "../store/memory-budget.ts";
-import { MemoryStore } from "../store/memory-store.ts";
+import { MemoryStore, SEGMENT_BYTES } from "../store/memory-store.ts";
 import type { MessageStore } from "../store/message-store.ts";
 import type { Turn } from "../turn.ts";
 import { type AdministrationEntry, AdministrationError } from "./administration.ts";
@@ -99,6 +100,8 @@ export class Host {
   #consumerTimer: Timer | undefined;
   /** The memory that messages may take, and what is kept about them. */
   readonly memory: MemoryBudget;
+  /** For bodies in pieces: the memory store's own buffers, as they become its segments when they are large. */
+  readonly bodies: BodyMemories;
 
   constructor(context: HostContext) {
     const { settings, clock, turn, log, disk, processMemory, usersAreDefined = false } = context;
@@ -111,6 +114,7 @@ export class Host {
     this.#disk = disk;
     this.intercept = interceptorOf(settings, NODE_NAME, clock);
     this.memory = new MemoryBudget(settings.memoryLimit);
+    this.bodies = this.memory.pool(SEGMENT_BYTES);
     this.#journals = new Journals({
       ...{ clock, log, turn, settings, memory: this.memory },
       onWriteTrouble: (vhost, error) => this.#diskWatch?.trouble(journalOf(vhost), error),

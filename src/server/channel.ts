@@ -26,9 +26,6 @@ import { settleAll } from "./settling.ts";
 import { Transaction } from "./transaction.ts";
 import { Unacked } from "./unacked.ts";
 
-/** Bodies in pieces are put together in buffers of the size of a segment in memory, and become segments when they are large. */
-const BODY_MEMORY_BYTES = 1 << 20;
-
 export class Channel implements ClientChannel, Actor {
   readonly number: number;
   readonly connection: Connection;
@@ -62,8 +59,8 @@ export class Channel implements ClientChannel, Actor {
     this.vhost = vhost;
     this.output = connection.output;
     this.unacked = new Unacked(vhost.clock, connection.host.memory);
-    const { settings, memory } = connection.host;
-    this.content = new Content(settings.maxMessageSize, memory.pool(BODY_MEMORY_BYTES));
+    const { settings, bodies } = connection.host;
+    this.content = new Content(settings.maxMessageSize, bodies);
     this.publishing = new Publishing(this, vhost);
   }
 

@@ -20,7 +20,7 @@ import { Moves } from "./moves.ts";
 import { NumberTable } from "./number-table.ts";
 import { Segment } from "./segment.ts";
 
-const SEGMENT_BYTES = 1 << 20;
+export const SEGMENT_BYTES = 1 << 20;
 /** A larger message gets a segment of its own, so that it goes when it is settled and wastes no tail. */
 const MESSAGE_BYTES_MAX = SEGMENT_BYTES / 4;
 /** A segment has fewer messages than that. */

@@ -462,6 +462,16 @@ describe("a body that came in pieces", () => {
     expect(kept.toString()).toBe("a".repeat(200));
   });
 
+  test("that will not be finished is not waited for", () => {
+    const content = new Content(1000, memories);
+    add.publish(content, publish);
+    add.header(content, header(200));
+    add.body(content, Buffer.alloc(150, "a"));
+    expect(content.bytesLeft).toBe(50);
+    content.release();
+    expect(content.bytesLeft).toBe(0);
+  });
+
   test("gives its buffer to the next one afterwards", () => {
     const content = new Content(1000, memories);
     const first = collect(content, "a");
